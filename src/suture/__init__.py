@@ -1,0 +1,154 @@
+"""
+Put a fix into a Python process that must not stop, and take it out again.
+
+Importing this starts no thread, opens no socket and patches nothing; the engine is loaded at the first use, whole, and
+nothing is imported from disk afterwards (an upgraded package must not be mixed into a running older one).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from suture.errors import Denied, Fault, Refused, SutureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from concurrent.futures import Future
+    from os import PathLike
+
+    from suture.engine.transaction import Engine
+    from suture.patch import Patch
+    from suture.report import Report
+
+    Source = Patch | bytes | str | PathLike[str]
+
+__all__ = [
+    "Denied",
+    "Fault",
+    "Refused",
+    "SutureError",
+    "apply",
+    "apply_soon",
+    "do_hotfix",
+    "plan",
+    "replace_func",
+    "revert",
+    "status",
+]
+
+__version__ = "0.1.0"
+
+_engines: list[Engine] = []
+
+
+def _engine() -> Engine:
+    """The process's engine; loads all of the target side at the first call."""
+    if not _engines:
+        from suture.engine import process
+
+        _engines.append(process.engine(__file__))
+    return _engines[0]
+
+
+def apply(source: Source, *, accept: Collection[str] = (), partial: bool = False, replace: bool = False) -> Report:
+    """
+    Take a patch live in this process: all of it, or nothing.
+
+    Blocks its caller (see ``Report.caller_blocked_ms``), not the program: the work is done in slices.  Call from any
+    thread; calls wait for each other.  A program with one loop calls ``apply_soon``.
+
+    Args:
+        source: Path of a ``.suture`` file, its bytes, or a Patch.
+        accept: Errors taken on by a person: "code" or "code:module:Qual.name".
+        partial: Take a patch that says that it leaves something out.
+        replace: Put back what an older patch changed and this one, built from the same source, doesn't.
+
+    Returns:
+        The report.  A refusal is one with ``ok`` false and findings, and every target is the same object with the same
+        contents as before.
+
+    Raises:
+        Fault: Putting something back failed; the message says what is known of the state.
+    """
+    return _engine().apply(source, accept=accept, partial=partial, replace=replace)
+
+
+def plan(source: Source, *, accept: Collection[str] = (), partial: bool = False, replace: bool = False) -> Report:
+    """
+    Say what ``apply`` would do.  Changes nothing and evaluates nothing.
+
+    Args:
+        source: As for apply, like the others.
+        accept: As for apply.
+        partial: As for apply.
+        replace: As for apply.
+
+    Returns:
+        A report with state "planned", or a refusal.
+    """
+    return _engine().plan(source, accept=accept, partial=partial, replace=replace)
+
+
+def revert(patch_id: str) -> Report:
+    """
+    Take a live patch back: code, data and added names.
+
+    Args:
+        patch_id: Its id, or the start of one.
+
+    Returns:
+        A report with state "reverted", or a refusal with nothing changed (patch-unknown, beneath, changed-since).
+    """
+    return _engine().revert(patch_id)
+
+
+def status() -> tuple[Report, ...]:
+    """Reports of the live patches, oldest first; ``inside_old`` is as of now."""
+    return _engine().status()
+
+
+def apply_soon(source: Source, *, accept: Collection[str] = (), partial: bool = False, replace: bool = False) -> Future[Report]:
+    """
+    ``apply`` in a thread of its own, for a program whose one loop must go on.
+
+    Returns:
+        A future of the report; ``asyncio.wrap_future`` awaits it.
+    """
+    engine = _engine()
+    from suture.engine import process
+
+    return process.soon(lambda: engine.apply(source, accept=accept, partial=partial, replace=replace))
+
+
+def replace_func(obj: Any, name: str | None = None) -> Callable[[Any], Any]:
+    """
+    Decorator: put the function in the place of ``obj.name``, live.
+
+    Inside a hotfix file it is collected and committed with the rest; elsewhere it is a transaction of its own.
+
+    Args:
+        obj: A module, a class or another object.
+        name: Name in it; None: the function's own.
+    """
+    from suture import hotfix
+
+    return hotfix.replace_func(_engine(), obj, name)
+
+
+def do_hotfix(path: str = "HotfixCode.py", *, strict: bool = False) -> Report:
+    """
+    Execute a hotfix file live, all of it in one transaction.
+
+    Args:
+        path: The file.
+        strict: Refuse a file that calls into live objects while it runs (else the warning hotfix-effect).
+
+    Returns:
+        The report.
+
+    Raises:
+        Exception: Whatever the file's own code raises; nothing that it recorded was stored.
+    """
+    from suture import hotfix
+
+    return hotfix.do_hotfix(_engine(), path, strict=strict)

@@ -1,0 +1,270 @@
+"""
+Expressions that a patch brings: new functions, classes, imports and constants, changed defaults and annotations.
+
+The one place where a patch's code runs before it is live: at apply, never by ``plan``; last before the commit, as everything
+that can fail comes first.  Each statement runs in its module's (or its class's) namespace, and what it binds is caught in an
+overlay; the module's top level never runs again.
+
+A new name that another new expression *calls through* (a table made by a new function that uses a new constant) has to be
+found by running code in the module's real globals.  Then the names are lent to the module while the expression runs, and
+taken back; nothing that is there already can see a name that wasn't there.  docs/adr/0011.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import copy
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from suture.engine import swap
+from suture.engine.facts import Definition, nested_codes, wrap
+from suture.engine.plan import Work
+from suture.errors import Refused
+
+__all__ = ["Evaluator"]
+
+_UNSET = object()
+
+
+class _ClassSpace(dict[str, Any]):
+    """Namespace of a class body that sees the members of the live class behind the new ones."""
+
+    def __init__(self, pending: dict[str, Any], live: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._behind = (pending, live)
+
+    def __missing__(self, key: str) -> Any:
+        for space in self._behind:
+            if key in space:
+                return space[key]
+        raise KeyError(key)
+
+
+class Evaluator:
+    """
+    Runs the expressions of one patch and keeps what they gave until the commit.
+
+    Attributes:
+        pending: New names by the id of their module.
+        members: New class members by the id of their class.
+        ran: What was run and what it imported, in words, for the note ``evaluated``.
+    """
+
+    def __init__(self, rest: Callable[[], None]) -> None:
+        self.pending: dict[int, dict[str, Any]] = {}
+        self.members: dict[int, dict[str, Any]] = {}
+        self.ran: list[str] = []
+        self._rest = rest
+
+    # ------------------------------------------------------------ additions
+
+    def add(self, work: Work) -> list[tuple[str, Any]]:
+        """
+        Evaluate an added statement.
+
+        Returns:
+            (name as its namespace keeps it, value) of what it binds.
+
+        Raises:
+            Refused: evaluation-failed, with what was raised.  Nothing was changed.
+        """
+        modules = set(sys.modules)
+        try:
+            made = self._class_level(work) if work.owner is not None else self._module_level(work)
+        except Exception as error:
+            raise _failed(work, error) from error
+        imported = sorted(set(sys.modules) - modules)
+        words = f"{work.target}" + (f" imported {', '.join(imported[:8])}" if imported else "")
+        self.ran.append(words)
+        self._rest()
+        return made
+
+    def _module_level(self, work: Work) -> list[tuple[str, Any]]:
+        pending = self.pending.setdefault(id(work.module), {})
+        overlay: dict[str, Any] = dict(pending)
+        space = work.module.__dict__
+        if isinstance(work.after.node, ast.ImportFrom) and self._from_pending(work.after.node, space, overlay):
+            pass
+        elif _needs_lending(work.after.node, pending):
+            with swap.lent(space, {n: v for n, v in pending.items() if not hasattr(builtins, n)}):
+                exec(work.after.module, space, overlay)
+        else:
+            exec(work.after.module, space, overlay)
+        made = [(n, v) for n, v in overlay.items() if pending.get(n, _UNSET) is not v]
+        pending.update(made)
+        return made
+
+    def _from_pending(self, node: ast.ImportFrom, space: dict[str, Any], overlay: dict[str, Any]) -> bool:
+        """Bind names that another module of this patch gets; True if the statement is done with that."""
+        name = _absolute(node, space)
+        module = sys.modules.get(name) if name else None
+        fresh = self.pending.get(id(module), {}) if module is not None else {}
+        if not any(a.name in fresh for a in node.names):
+            return False
+        assert module is not None
+        for alias in node.names:
+            value = fresh[alias.name] if alias.name in fresh else getattr(module, alias.name)
+            overlay[alias.asname or alias.name] = value
+        return True
+
+    def _class_level(self, work: Work) -> list[tuple[str, Any]]:
+        owner = work.owner
+        assert owner is not None
+        pending = self.members.setdefault(id(owner), {})
+        space = _ClassSpace(pending, type.__dict__["__dict__"].__get__(owner))
+        code = work.after.module
+        for name in work.change.scope.classes:
+            code = next(c for c in nested_codes(code) if c.co_name == name)
+        fresh = self.pending.get(id(work.module), {})
+        with swap.lent(work.module.__dict__, {n: v for n, v in fresh.items() if not hasattr(builtins, n)}):
+            exec(code, work.module.__dict__, space)
+            cell = space.pop("__classcell__", None)
+            if cell is not None:
+                cell.cell_contents = owner
+            made = [(n, v) for n, v in dict.items(space) if n not in _CLASS_NOISE]
+            for name, value in made:
+                named = type(value).__dict__.get("__set_name__")
+                if named is not None:
+                    named(value, owner, name)
+        pending.update(made)
+        return made
+
+    # ------------------------------------------------------------ changed defaults and annotations
+
+    def expression(self, work: Work, node: ast.expr) -> Any:
+        """
+        Value of one default or annotation, in the namespace its ``def`` stands in.
+
+        Raises:
+            Refused: evaluation-failed.
+        """
+        node = _mangle(node, work.change.scope.classes)
+        tree = ast.fix_missing_locations(ast.Expression(node))
+        space = _ClassSpace(self.pending.get(id(work.module), {}), {})
+        if work.owner is not None:
+            members = {**type.__dict__["__dict__"].__get__(work.owner), **self.members.get(id(work.owner), {})}
+            space = _ClassSpace(members, self.pending.get(id(work.module), {}))
+        flags = work.after.flags
+        try:
+            code = compile(tree, work.after.filename, "eval", flags, dont_inherit=True)
+            value = eval(code, work.module.__dict__, space)
+        except Exception as error:
+            raise _failed(work, error) from error
+        self._rest()
+        return value
+
+    def annotate(self, work: Work) -> Any:
+        """
+        The ``__annotate__`` of the new definition (3.14+), bound to the live module and class; nothing is evaluated.
+
+        Raises:
+            Refused: evaluation-failed.
+        """
+        made = self._bare_function(work)
+        function = made.__annotate__
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False) if function else ():
+            if name == "__classdict__" and work.owner is not None:
+                cell.cell_contents = dict(type.__dict__["__dict__"].__get__(work.owner))
+            elif name == "__class__" and work.owner is not None:
+                cell.cell_contents = work.owner
+        return function
+
+    def _bare_function(self, work: Work) -> Any:
+        """The new ``def`` executed without its decorators and defaults: a function nobody will call."""
+        source = work.after
+        tree = compile(_unwrapped(source), source.filename, "exec", source.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+        body: Any = tree
+        for _ in range(source.wrapped):
+            body = body.body[0]
+        node = body.body[0]
+        node.decorator_list = []
+        node.args.defaults = [ast.copy_location(ast.Constant(None), d) for d in node.args.defaults]
+        node.args.kw_defaults = [d and ast.copy_location(ast.Constant(None), d) for d in node.args.kw_defaults]
+        space: dict[str, Any] = {}
+        try:
+            code = compile(tree, source.filename, "exec", source.flags, dont_inherit=True)
+            exec(code, work.module.__dict__, space)
+        except Exception as error:
+            raise _failed(work, error) from error
+        made: Any = None
+        for name in work.change.scope.classes:
+            made = space[name]
+            space = dict(type.__dict__["__dict__"].__get__(made))
+        name = work.change.target.name
+        classes = work.change.scope.classes
+        return space.get(name) or space[f"_{classes[-1].lstrip('_')}{name}"]
+
+
+_CLASS_NOISE = frozenset(
+    "__module__ __qualname__ __firstlineno__ __static_attributes__ __annotate__ __annotate_func__ __annotations__ "
+    "__conditional_annotations__ __classdict__ __classdictcell__ __type_params__ __doc__".split()
+)
+
+
+def _unwrapped(source: Definition) -> str:
+    return wrap(source.text, source.classes)[1]
+
+
+def _failed(work: Work, error: BaseException) -> Refused:
+    return Refused(
+        "evaluation-failed",
+        f"{type(error).__name__}: {error}",
+        target=work.target,
+        hint="it runs in the live module's namespace at apply: mend it, or put what it needs into the patch",
+        evidence={"raised": type(error).__name__},
+    )
+
+
+def _absolute(node: ast.ImportFrom, space: Mapping[str, Any]) -> str:
+    """Name of the module that a ``from`` import means."""
+    if not node.level:
+        return node.module or ""
+    package = space.get("__package__") or ""
+    parts = package.split(".")[: len(package.split(".")) - node.level + 1]
+    return ".".join([*parts, *([node.module] if node.module else [])])
+
+
+
+
+def _needs_lending(node: ast.stmt, pending: Mapping[str, Any]) -> bool:
+    """
+    True if running *node* may look a pending name up in the module's globals.
+
+    That is: it names one inside a scope of its own that runs at once, or it may call a pending function or class.
+    """
+    if not pending or isinstance(node, ast.Import | ast.ImportFrom):
+        return False
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if not node.decorator_list and not any(isinstance(n, ast.Call) for d in _defaults(node) for n in ast.walk(d)):
+            return False
+    return any(isinstance(n, ast.Name) and n.id in pending for n in ast.walk(node))
+
+
+def _defaults(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.expr]:
+    yield from node.args.defaults
+    yield from (d for d in node.args.kw_defaults if d is not None)
+
+
+class _Mangler(ast.NodeTransformer):
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id.startswith("__") and not node.id.endswith("__"):
+            return ast.copy_location(ast.Name(self.prefix + node.id, node.ctx), node)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if node.attr.startswith("__") and not node.attr.endswith("__"):
+            return ast.copy_location(ast.Attribute(node.value, self.prefix + node.attr, node.ctx), node)
+        return node
+
+
+def _mangle(node: ast.expr, classes: tuple[str, ...]) -> ast.expr:
+    if not classes:
+        return node
+    return _Mangler(f"_{classes[-1].lstrip('_')}").visit(copy.deepcopy(node))  # type: ignore[no-any-return]

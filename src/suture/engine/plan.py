@@ -1,0 +1,220 @@
+"""
+The judge: what may be changed in a running process, and what stands in the way.
+
+Pure: gets facts, gives findings.  It doesn't know whether they come from compiled source (the builder, before shipping) or
+from live objects (the process, before it changes anything), so the author's check and the preflight can't disagree.
+
+Its types are the only ones that the rest of the engine shares.
+"""
+
+from __future__ import annotations
+
+import ast
+import types
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from suture.engine.facts import KIND_FLAGS, Definition, inner_codes, kind_name, same_tree
+from suture.patch import Change, Finding, Severity
+
+__all__ = ["Site", "Work", "accepts", "cross_calls", "judge", "judge_live", "same_decorators"]
+
+# Decorators that pass any call on, or are looked through by name: a changed signature is safe below them.
+TRANSPARENT = frozenset(
+    "abstractmethod asynccontextmanager cache cached_property classmethod contextmanager coroutine deleter final getter "
+    "lru_cache no_type_check overload override property register runtime_checkable setter singledispatch "
+    "singledispatchmethod staticmethod total_ordering wraps".split()
+)
+CACHES = frozenset(("lru_cache", "cache"))
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """
+    One live function that a change is about.
+
+    Attributes:
+        function: Changed in place; every holder follows.
+        where: How it was reached: ``app.m.f``, ``app.m.f.__wrapped__``.
+        wrappers: What lies between the name and the function, outermost first.
+    """
+
+    function: types.FunctionType
+    where: str
+    wrappers: tuple[object, ...] = ()
+
+
+@dataclass(slots=True)
+class Work:
+    """
+    One change in one live module, on its way through the transaction.
+
+    Attributes:
+        change: As the patch has it.
+        before: Its old source, compiled; None for an addition.
+        after: Its new source, compiled.
+        module: The live module.
+        owner: The class it lives in, or None.
+        sites: Live functions found.
+        status: "todo", "already-fixed", "skipped".
+        nested: For a statement that makes functions: each live one with the code it gets.
+    """
+
+    change: Change
+    before: Definition | None
+    after: Definition
+    module: types.ModuleType
+    owner: type | None = None
+    sites: list[Site] = field(default_factory=list)
+    status: str = "todo"
+    nested: list[tuple[Site, types.CodeType]] = field(default_factory=list)
+
+    @property
+    def target(self) -> str:
+        """Target in words, with the live module's own name."""
+        text = str(self.change.target)
+        name = self.module.__dict__.get("__name__")
+        module = self.change.target.module
+        return text if name == module or name != "__main__" else f"__main__{text[len(module) :]}"
+
+
+def accepts(accept: Iterable[str], finding: Finding) -> bool:
+    """True if a person took this finding on: by ``code`` or by ``code:target``."""
+    return finding.code in accept or f"{finding.code}:{finding.target}" in accept
+
+
+def same_decorators(before: Definition, after: Definition) -> bool:
+    """True if both have the same decorators, in order."""
+    return same_tree(before.decorators, after.decorators)
+
+
+def judge(change: Change, before: Definition | None, after: Definition) -> Iterator[Finding]:
+    """
+    Rules that the source alone decides.
+
+    Args:
+        change: The change.
+        before: Its old source; None for an addition.
+        after: Its new source.
+
+    Yields:
+        Errors (kind-changed, decorators-changed) and warnings (signature-remembered).
+    """
+    if before is None or before.code is None or after.code is None:
+        return
+    target = str(change.target)
+    if (before.code.co_flags ^ after.code.co_flags) & KIND_FLAGS:
+        yield Finding(
+            "kind-changed",
+            Severity.ERROR,
+            target,
+            f"was a {kind_name(before.code)}, would be a {kind_name(after.code)}: callers await, iterate or call it by its kind",
+            hint=f"add a new function beside it, or --accept kind-changed:{target}",
+        )
+    if not same_decorators(before, after):
+        yield Finding(
+            "decorators-changed",
+            Severity.ERROR,
+            target,
+            f"decorators were [{_names(before)}], would be [{_names(after)}]: what they made at import stays",
+            hint="move the change into the body, or restart",
+        )
+    unknown = [n for n in decorator_names(before) if n not in TRANSPARENT]
+    if unknown and _shape(before) != _shape(after):
+        yield _signature_remembered(target, f"@{unknown[0]}")
+
+
+def judge_live(work: Work) -> Iterator[Finding]:
+    """
+    Rules that need the live objects.
+
+    Yields:
+        Warnings: signature-remembered (a wrapper that the source doesn't show), cached-values.
+    """
+    before, after = work.before, work.after
+    if before is None or before.code is None or after.code is None:
+        return
+    target = work.target
+    names = decorator_names(before)
+    changed = _shape(before) != _shape(after)
+    if changed and not names and any(s.wrappers for s in work.sites):
+        yield _signature_remembered(target, "a wrapper that isn't in its source")
+    if "cached_property" in names:
+        yield Finding(
+            "cached-values",
+            Severity.WARNING,
+            target,
+            "instances that have read it keep the value the old code computed",
+            hint="delete the attribute on those instances where it matters",
+        )
+
+
+def _signature_remembered(target: str, by: str) -> Finding:
+    return Finding(
+        "signature-remembered",
+        Severity.WARNING,
+        target,
+        f"its parameters change below {by}, which may have looked at them when it was applied",
+        hint="check what the decorator keeps; restart if it keeps the signature",
+    )
+
+
+def _shape(definition: Definition) -> list[tuple[str, str, bool]]:
+    return [p.shape for p in definition.parameters()]
+
+
+def decorator_names(definition: Definition) -> list[str]:
+    """Last part of each decorator's name, without its call: ``functools.lru_cache(8)`` is ``lru_cache``."""
+    names = []
+    for node in definition.decorators:
+        inner = node.func if isinstance(node, ast.Call) else node
+        if isinstance(inner, ast.Attribute):
+            names.append(inner.attr)
+        elif isinstance(inner, ast.Name):
+            names.append(inner.id)
+        else:
+            names.append("?")
+    return names
+
+
+def _names(definition: Definition) -> str:
+    return ", ".join(ast.unparse(d) for d in definition.decorators) or "none"
+
+
+def cross_calls(works: Sequence[Work], inside: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+    """
+    Functions of one patch that may call each other: a call in flight can begin in the old one and meet the new other.
+
+    Args:
+        works: All that will be changed.
+        inside: Target to descriptions of who is in its old code now.
+
+    Yields:
+        One ``calls-cross`` a caller: a note if nobody is inside, else a warning with who is.
+    """
+    changed = {w.change.target.name: w for w in works if w.before is not None and w.before.code is not None and w.sites}
+    for work in works:
+        if work.before is None or work.before.code is None or not work.sites:
+            continue
+        names = _called(work.before.code) | _called(work.after.code) if work.after.code else set()
+        others = sorted(n for n in names & changed.keys() if changed[n] is not work)
+        if not others:
+            continue
+        who = [text for n in [work.change.target.name, *others] for text in inside.get(changed[n].target, ())]
+        callees = ", ".join(changed[n].target for n in others)
+        yield Finding(
+            "calls-cross",
+            Severity.WARNING if who else Severity.NOTE,
+            work.target,
+            f"may call {callees}, and both change" + (f"; inside now: {'; '.join(who[:3])}" if who else "; nobody is inside now"),
+            hint="a call that is in flight now may meet the new one; make them agree both ways, or apply when it is quiet",
+            evidence={"inside": str(len(who)), "callees": callees},
+        )
+
+
+def _called(code: types.CodeType) -> set[str]:
+    """Global and attribute names that a function and those inside it use."""
+    names = set(code.co_names)
+    for inner in inner_codes(code).values():
+        names.update(inner.co_names)
+    return names

@@ -1,0 +1,60 @@
+"""
+One engine a process, and no second copy of suture beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import types
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from suture.engine.transaction import Engine
+from suture.errors import Denied
+
+__all__ = ["engine", "soon"]
+
+_MARK = "_suture_in_this_process"
+
+
+def engine(file: str) -> Engine:
+    """
+    The engine of this process.
+
+    Args:
+        file: ``__file__`` of the suture that asks.
+
+    Raises:
+        Denied: second-copy: another copy of suture is at work here; two would not know of each other's patches.
+    """
+    mark = sys.modules.get(_MARK)
+    if mark is None:
+        mark = types.ModuleType(_MARK)
+        mark.__dict__.update(file=os.path.abspath(file), engine=Engine())
+        mark = sys.modules.setdefault(_MARK, mark)
+    found = mark.__dict__["engine"]
+    if type(found) is not Engine:
+        raise Denied(
+            "second-copy",
+            f"this process has another copy of suture, from {mark.__dict__['file']}",
+            hint="use that one: remove the second from the path",
+        )
+    return found
+
+
+def soon(work: Callable[[], Any]) -> Future[Any]:
+    """Run *work* in a thread of its own; the future gets what it returns or raises."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
+                future.set_exception(error)
+
+    threading.Thread(target=run, name="suture-apply", daemon=True).start()
+    return future

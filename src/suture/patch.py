@@ -1,0 +1,508 @@
+"""
+A patch as data: what travels from whoever writes the fix to the process that gets it.
+
+Rule 1: a patch carries source before and after, never bytecode; one patch fits every Python, nothing is unmarshalled.
+Rule 2: the id is the name and a hash of the change lines alone: another reason or author isn't another patch.
+Rule 3: what can't be read whole is refused by name, before anything looks at a live object.
+
+On disk: canonical JSON lines (UTF-8, LF).  First a header, then one change a line, so that a reader can stop for breath
+between two (one big document is a 2 ms hold of the GIL for 1,000 functions).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from suture.errors import Refused, SutureError
+
+__all__ = [
+    "FORMAT",
+    "Change",
+    "Decision",
+    "Expect",
+    "FileFact",
+    "Finding",
+    "Kind",
+    "Patch",
+    "Scope",
+    "Severity",
+    "Target",
+    "dump",
+    "load",
+]
+
+FORMAT = 1
+MAX_BYTES = 32 * 1024 * 1024
+MAX_LINE = 4 * 1024 * 1024
+MAX_CHANGES = 20_000
+
+
+class Severity(str, Enum):
+    """error: refused.  warning: something stays old, may mix or needs a look.  note: the rest."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Kind(str, Enum):
+    """
+    What a change is made of.  A reader that doesn't know a kind refuses the patch by that name.
+
+    FUNCTION: one ``def`` (module or class level).  NESTED: a statement that differs only inside the functions and lambdas
+    it makes.  CLASS: a whole class, added.  VALUE: an assignment.  IMPORT: an import, added.
+    """
+
+    FUNCTION = "function"
+    NESTED = "nested"
+    CLASS = "class"
+    VALUE = "value"
+    IMPORT = "import"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Expect(str, Enum):
+    """What the process must hold before: the source in ``before``, nothing, or whatever is there (a hotfix file)."""
+
+    SOURCE = "source"
+    ABSENT = "absent"
+    LIVE = "live"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """
+    One thing that a person should know, with its way round.
+
+    Attributes:
+        code: Stable name; docs/reference/findings.md has a section for each.
+        severity: See Severity.
+        target: ``module:Qual.name``, a file name with line, or "".
+        message: What was seen.
+        hint: The way round, or "".
+        evidence: Names and values that the message was made of.
+    """
+
+    code: str
+    severity: Severity
+    target: str
+    message: str
+    hint: str = ""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, error: SutureError) -> Finding:
+        """Turn what was raised into what is reported."""
+        return cls(error.code, Severity.ERROR, error.target, error.message, error.hint, error.evidence)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, in the order a person reads it."""
+        row: dict[str, Any] = {"code": self.code, "severity": str(self.severity), "target": self.target}
+        row["message"] = self.message
+        if self.hint:
+            row["hint"] = self.hint
+        if self.evidence:
+            row["evidence"] = dict(self.evidence)
+        return row
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Finding:
+        """Inverse of to_json."""
+        return cls(
+            row["code"], Severity(row["severity"]), row["target"], row["message"], row.get("hint", ""), row.get("evidence", {})
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """
+    Where one definition lives: ``package.module:Qual.name[slot]#nth``.
+
+    Attributes:
+        module: Dotted name in the tree that the patch was built from.
+        qualname: Names from the module down, without ``<locals>``; "" is the module itself.
+        path: The file in its tree, with ``/``; every live module made from that file is meant.
+        slot: "get", "set", "del" for the accessors of a property, "register" for a registration, "" otherwise.
+        nth: Which definition of that name in that scope, from 0.
+    """
+
+    module: str
+    qualname: str
+    path: str = ""
+    slot: str = ""
+    nth: int = 0
+
+    def __str__(self) -> str:
+        slot = f"[{self.slot}]" if self.slot else ""
+        nth = f"#{self.nth}" if self.nth else ""
+        return f"{self.module}:{self.qualname}{slot}{nth}" if self.qualname else self.module
+
+    @property
+    def name(self) -> str:
+        """Last part of the qualified name."""
+        return self.qualname.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """
+    What a compile needs around the text of a change.
+
+    Attributes:
+        classes: Names of the enclosing classes, outermost first (private names, ``__class__``).
+        future_before: ``__future__`` compiler flags of the old module.
+        future_after: The same of the new one.
+        line_before: Line of the text's first line in the old file, from 1; 0 if there is none.
+        line_after: The same in the new file.
+    """
+
+    classes: tuple[str, ...] = ()
+    future_before: int = 0
+    future_after: int = 0
+    line_before: int = 0
+    line_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A choice that somebody made where the source alone doesn't say: rule, by whom ("builder" or a person), why."""
+
+    rule: str
+    by: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """
+    One definition, before and after.
+
+    ``before`` and ``after`` are whole lines of the file as they stand there, decorators first, indentation kept (so that
+    columns and strings over several lines survive); None where there is no definition on that side.
+
+    Attributes:
+        number: Place in the patch, from 0; additions are evaluated in this order.
+        kind: What it is.
+        target: Where it lives.
+        before: Old text, or None for an addition.
+        after: New text.
+        scope: What a compile needs to know.
+        expect: What the process must hold.
+        names: Names that the statement binds (IMPORT, VALUE, CLASS).
+        rebind: ``module:name`` of importers that took a VALUE by name.
+        section: Whose part of a hotfix file it came from, or "".
+        decision: Set where somebody chose.
+    """
+
+    number: int
+    kind: Kind
+    target: Target
+    before: str | None
+    after: str | None
+    scope: Scope = Scope()
+    expect: Expect = Expect.SOURCE
+    names: tuple[str, ...] = ()
+    rebind: tuple[str, ...] = ()
+    section: str = ""
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileFact:
+    """
+    One file of the tree that the patch changes.
+
+    Attributes:
+        path: Relative, with ``/``.
+        module: Dotted name.
+        before: SHA-256 of the old text (decoded, LF), "" if there was none.
+        after: The same of the new text.
+        moved: Names of unchanged functions whose lines moved.
+    """
+
+    path: str
+    module: str
+    before: str = ""
+    after: str = ""
+    moved: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """
+    A named set of changes that go live together.
+
+    Attributes:
+        name: What a person calls it.
+        changes: In order.
+        files: The files that the changes come from.
+        left_out: What the difference has and the patch doesn't; not empty means a partial patch.
+        remarks: Warnings and notes of the builder.
+        meta: author, reason, expires: not in the id.
+    """
+
+    name: str
+    changes: tuple[Change, ...]
+    files: tuple[FileFact, ...] = ()
+    left_out: tuple[Finding, ...] = ()
+    remarks: tuple[Finding, ...] = ()
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Name and the first 12 hex digits of the SHA-256 of the change lines."""
+        return patch_id(self.name, (_line(_change_row(c)) for c in self.changes))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Features that a reader must know."""
+        return tuple(sorted({str(c.kind) for c in self.changes} | {f"expect-{c.expect}" for c in self.changes}))
+
+
+KNOWN_NEEDS = frozenset(str(k) for k in Kind) | frozenset(f"expect-{e}" for e in Expect)
+
+
+def patch_id(name: str, lines: Iterable[bytes]) -> str:
+    """The id of a patch of that name with these change lines."""
+    return f"{name}-{_sha(lines).hexdigest()[:12]}"
+
+
+def _sha(lines: Iterable[bytes]) -> Any:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line)
+    return digest
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _sparse(record: Any) -> dict[str, Any]:
+    """Fields of a flat dataclass that differ from their defaults (canonical: a new field with a default changes no id)."""
+    row = {}
+    for f in fields(record):
+        value = getattr(record, f.name)
+        if value != f.default:
+            row[f.name] = _plain(value)
+    return row
+
+
+def _change_row(change: Change) -> dict[str, Any]:
+    row = _sparse(change)
+    row["target"] = _sparse(change.target)
+    row["before"], row["after"] = change.before, change.after
+    row["scope"] = _sparse(change.scope)
+    if not row["scope"]:
+        del row["scope"]
+    if change.decision is not None:
+        row["decision"] = _sparse(change.decision)
+    return row
+
+
+def dump(patch: Patch) -> bytes:
+    """
+    The file of a patch.
+
+    Returns:
+        Canonical JSON lines; ``load(dump(p))`` equals *p*.
+    """
+    lines = [_line(_change_row(c)) for c in patch.changes]
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "needs": list(patch.needs),
+        "id": patch_id(patch.name, lines),
+        "name": patch.name,
+        "changes": len(lines),
+        "files": [_sparse(f) for f in patch.files],
+        "left_out": [f.to_json() for f in patch.left_out],
+        "remarks": [f.to_json() for f in patch.remarks],
+        "meta": dict(patch.meta),
+    }
+    header["digest"] = _sha([_line(header), *lines]).hexdigest()
+    return b"".join([_line(header), *lines])
+
+
+def load(data: bytes, *, source: str = "<patch>", rest: Callable[[], None] = lambda: None) -> Patch:
+    """
+    Read a patch, in slices.
+
+    Args:
+        data: The file's bytes.
+        source: Its name, for messages.
+        rest: Called between two lines; may give the GIL away.
+
+    Raises:
+        Refused: bad-patch, patch-truncated, patch-altered, patch-too-large or needs-unknown.  Nothing was changed.
+    """
+    if len(data) > MAX_BYTES:
+        raise Refused(
+            "patch-too-large",
+            f"{len(data)} bytes, the limit is {MAX_BYTES}",
+            target=source,
+            hint="split the patch, or restart: a fix of this size is a release",
+        )
+    lines = list(_split(data, source))
+    header = _row(lines[0], source, 1)
+    _check_header(header, lines, source)
+    changes = []
+    for number, line in enumerate(lines[1:], start=2):
+        rest()
+        changes.append(_read_change(_row(line, source, number), source, number))
+    try:
+        patch = Patch(
+            name=_typed(header, "name", str),
+            changes=tuple(changes),
+            files=tuple(_read_file(f) for f in _typed(header, "files", list)),
+            left_out=tuple(Finding.from_json(f) for f in _typed(header, "left_out", list)),
+            remarks=tuple(Finding.from_json(f) for f in _typed(header, "remarks", list)),
+            meta=_strings(_typed(header, "meta", dict)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _bad(source, 1, f"header: {error}") from error
+    return patch
+
+
+def _split(data: bytes, source: str) -> Iterator[bytes]:
+    if not data:
+        raise Refused("bad-patch", "the file is empty", target=source, hint="build it again")
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start)
+        if end < 0:
+            raise Refused(
+                "patch-truncated", "the last line has no end: the file is cut off", target=source, hint="copy or build it again"
+            )
+        if end - start > MAX_LINE:
+            raise Refused(
+                "patch-too-large", f"a line of {end - start} bytes, the limit is {MAX_LINE}", target=source, hint="split the patch"
+            )
+        yield data[start : end + 1]
+        start = end + 1
+
+
+def _row(line: bytes, source: str, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError) as error:
+        raise _bad(source, number, f"not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise _bad(source, number, "not an object")
+    return row
+
+
+def _bad(source: str, number: int, why: str) -> Refused:
+    return Refused("bad-patch", f"line {number}: {why}", target=source, hint="build it again with `suture build`")
+
+
+def _check_header(header: dict[str, Any], lines: list[bytes], source: str) -> None:
+    if header.get("format") != FORMAT:
+        raise Refused(
+            "needs-unknown",
+            f"format {header.get('format')!r}, this suture reads {FORMAT}",
+            target=source,
+            hint="build it with the suture that the process runs",
+        )
+    needs = header.get("needs")
+    if not isinstance(needs, list):
+        raise _bad(source, 1, "no list of needs")
+    unknown = [str(n) for n in needs if n not in KNOWN_NEEDS]
+    if unknown:
+        raise Refused(
+            "needs-unknown",
+            f"needs {', '.join(unknown)}, which this suture doesn't know",
+            target=source,
+            hint="build it with the suture that the process runs, or restart with a newer one",
+        )
+    count = header.get("changes")
+    if not isinstance(count, int) or count > MAX_CHANGES:
+        raise _bad(source, 1, f"changes is {count!r}, a number up to {MAX_CHANGES} is meant")
+    if count != len(lines) - 1:
+        raise Refused(
+            "patch-truncated", f"{count} changes announced, {len(lines) - 1} found", target=source, hint="copy or build it again"
+        )
+    unsigned = {k: v for k, v in header.items() if k != "digest"}
+    if header.get("digest") != _sha([_line(unsigned), *lines[1:]]).hexdigest():
+        raise Refused("patch-altered", "the digest doesn't match the contents", target=source, hint="build it again; never edit it")
+    if header.get("id") != patch_id(str(header.get("name")), lines[1:]):
+        raise Refused("patch-altered", "the id doesn't match the changes", target=source, hint="build it again; never edit it")
+
+
+def _typed(row: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = row[key]
+    if not isinstance(value, kind):
+        raise TypeError(f"{key} is {type(value).__name__}, {kind.__name__} is meant")
+    return value
+
+
+def _strings(row: Mapping[str, Any]) -> dict[str, str]:
+    for key, value in row.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{key} is {type(value).__name__}, text is meant")
+    return dict(row)
+
+
+_NUMBERS = frozenset(("number", "nth", "future_before", "future_after", "line_before", "line_after"))
+
+
+def _flat(cls: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of a flat dataclass; a key or a type that it doesn't have is an error."""
+    known = {f.name: f for f in fields(cls)}
+    out: dict[str, Any] = {}
+    for key, value in row.items():
+        if key not in known:
+            raise ValueError(f"{key} isn't a field of {cls.__name__}")
+        if isinstance(value, list):
+            if not all(isinstance(v, str) for v in value):
+                raise TypeError(f"{key} isn't a list of text")
+            value = tuple(value)
+        elif key in _NUMBERS:
+            if type(value) is not int or value < 0:
+                raise TypeError(f"{key} isn't a number")
+        elif not isinstance(value, str) and value is not None:
+            raise TypeError(f"{key} isn't text")
+        out[key] = value
+    return out
+
+
+def _read_file(row: Mapping[str, Any]) -> FileFact:
+    return FileFact(**_flat(FileFact, row))
+
+
+def _read_change(row: dict[str, Any], source: str, number: int) -> Change:
+    try:
+        flat = {k: v for k, v in row.items() if k not in ("target", "scope", "decision", "kind", "expect")}
+        change = Change(
+            kind=Kind(row["kind"]),
+            expect=Expect(row.get("expect", "source")),
+            target=Target(**_flat(Target, row["target"])),
+            scope=Scope(**_flat(Scope, row.get("scope", {}))),
+            decision=Decision(**_flat(Decision, row["decision"])) if "decision" in row else None,
+            **_flat(Change, flat),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _bad(source, number, str(error)) from error
+    if change.number != number - 2 or (change.before is None and change.after is None):
+        raise _bad(source, number, "out of order, or neither before nor after")
+    return change
