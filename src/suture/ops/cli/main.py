@@ -1,0 +1,136 @@
+"""
+``suture VERB``: one small class a verb.
+
+Data goes to stdout, words about it to stderr.  Exit codes: 0 what was asked holds, 1 no and nothing was changed, 2 anything
+else, 64 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from suture.errors import SutureError
+from suture.ops.build import build
+from suture.ops.cli import render
+from suture.patch import Finding, Patch, Severity, dump, load
+
+__all__ = ["console", "main"]
+
+OK, NO, BROKEN, USAGE = 0, 1, 2, 64
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
+        raise SystemExit(USAGE)
+
+
+class Build:
+    """
+    Make a patch from two versions of the source: two folders or two files.
+
+    Only what differs is carried, definition by definition, before and after.  Exit 1 if something can't be carried: then no
+    file is written, and an older one of that name is removed.
+    """
+
+    name = "build"
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """Add what the verb takes."""
+        parser.add_argument("old", type=Path, metavar="OLD", help="what the process runs")
+        parser.add_argument("new", type=Path, metavar="NEW", help="what it should run")
+        parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the patch; its stem names it")
+        parser.add_argument("--json", action="store_true", help="print one JSON object instead of words")
+        parser.add_argument("--partial", action="store_true", help="write the patch although it leaves something out")
+        for key in ("reason", "author", "expires"):
+            parser.add_argument(f"--{key}", default="", help=f"{key}, kept in the patch; not in its id")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Build; write the file if all is carried."""
+        meta = {k: getattr(args, k) for k in ("reason", "author", "expires") if getattr(args, k)}
+        patch = build(args.old, args.new, name=args.output.stem, meta=meta)
+        carried = not patch.left_out or (args.partial and bool(patch.changes))
+        if carried:
+            args.output.write_bytes(dump(patch))
+        elif args.output.exists():
+            args.output.unlink()
+        if args.json:
+            json.dump(render.build_json(patch, args.output if carried else None), sys.stdout, indent=1, ensure_ascii=False)
+            print()
+        else:
+            print(render.build_words(patch, args.output if carried else None))
+        return OK if carried else NO
+
+
+class Show:
+    """Print a patch as a diff, with who made it, why, and what it leaves out."""
+
+    name = "show"
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """Add what the verb takes."""
+        parser.add_argument("file", type=Path, metavar="FILE", help="a .suture file")
+        parser.add_argument("--json", action="store_true", help="print one JSON object instead of a diff")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Read and print."""
+        patch = load(args.file.read_bytes(), source=str(args.file))
+        if args.json:
+            json.dump(render.patch_json(patch), sys.stdout, indent=1, ensure_ascii=False)
+            print()
+        else:
+            print(render.patch_words(patch, colour=render.wants_colour(sys.stdout)), end="")
+        return OK
+
+
+VERBS = (Build(), Show())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run one verb.
+
+    Returns:
+        The exit code.
+    """
+    parser = _Parser(prog="suture", description="Put a fix into a Python process that must not stop, and take it out again.")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        doc = verb.__doc__ or ""
+        own = verbs.add_parser(verb.name, help=" ".join(doc.strip().split("\n\n")[0].split()), description=" ".join(doc.split()))
+        verb.prepare_parser(own)
+        own.set_defaults(run=verb.run)
+    try:
+        args = parser.parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        return int(args.run(args))
+    except SutureError as error:
+        return _no(args, Finding.of(error))
+    except OSError as error:
+        found = Finding("unreadable", Severity.ERROR, str(error.filename or ""), str(error.strerror or error), "check the path")
+        return _no(args, found)
+
+
+def _no(args: argparse.Namespace, finding: Finding) -> int:
+    output = getattr(args, "output", None)
+    if output is not None and output.exists():
+        output.unlink()
+    if args.json:
+        json.dump(render.build_json(Patch("", (), left_out=(finding,)), None), sys.stdout, indent=1)
+        print()
+    else:
+        print("\n".join(render.finding_words(finding)), file=sys.stderr)
+    return NO
+
+
+def console() -> NoReturn:
+    """Entry point of the installed command."""
+    raise SystemExit(main())
