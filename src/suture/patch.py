@@ -167,6 +167,9 @@ class Scope:
         future_after: The same of the new one.
         line_before: Line of the text's first line in the old file, from 1; 0 if there is none.
         line_after: The same in the new file.
+        imports_before: Names in the text that the old module's top level imports.  The compiler looks at that: ``name.f()``
+            becomes another instruction where ``name`` is an import (3.11+).
+        imports_after: The same of the new module.
     """
 
     classes: tuple[str, ...] = ()
@@ -174,6 +177,8 @@ class Scope:
     future_after: int = 0
     line_before: int = 0
     line_after: int = 0
+    imports_before: tuple[str, ...] = ()
+    imports_after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

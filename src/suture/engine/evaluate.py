@@ -16,11 +16,12 @@ import ast
 import builtins
 import copy
 import sys
+import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from suture.engine import swap
-from suture.engine.facts import Definition, nested_codes, wrap
+from suture.engine.facts import Definition, compile_text, inner_body, nested_codes, wrap
 from suture.engine.plan import Work
 from suture.errors import Refused
 
@@ -90,9 +91,9 @@ class Evaluator:
             pass
         elif _needs_lending(work.after.node, pending):
             with swap.lent(space, {n: v for n, v in pending.items() if not hasattr(builtins, n)}):
-                exec(work.after.module, space, overlay)
+                exec(_runnable(work.after), space, overlay)
         else:
-            exec(work.after.module, space, overlay)
+            exec(_runnable(work.after), space, overlay)
         made = [(n, v) for n, v in overlay.items() if pending.get(n, _UNSET) is not v]
         pending.update(made)
         return made
@@ -176,10 +177,8 @@ class Evaluator:
         """The new ``def`` executed without its decorators and defaults: a function nobody will call."""
         source = work.after
         tree = compile(_unwrapped(source), source.filename, "exec", source.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-        body: Any = tree
-        for _ in range(source.wrapped):
-            body = body.body[0]
-        node = body.body[0]
+        node: Any = inner_body(tree, source.wrapped, source.imports)[0]
+        tree.body = tree.body[bool(source.imports) :]
         node.decorator_list = []
         node.args.defaults = [ast.copy_location(ast.Constant(None), d) for d in node.args.defaults]
         node.args.kw_defaults = [d and ast.copy_location(ast.Constant(None), d) for d in node.args.kw_defaults]
@@ -204,8 +203,21 @@ _CLASS_NOISE = frozenset(
 )
 
 
+def _runnable(source: Definition) -> types.CodeType:
+    """Code of the statement alone: the imports that stand before it for the compiler's sake aren't run."""
+    if not source.imports:
+        return source.module
+    return compile_text(
+        source.text,
+        classes=source.classes,
+        filename=source.filename,
+        line=source.line,
+        flags=source.flags,
+    ).module
+
+
 def _unwrapped(source: Definition) -> str:
-    return wrap(source.text, source.classes)[1]
+    return wrap(source.text, source.classes, source.imports)[1]
 
 
 def _failed(work: Work, error: BaseException) -> Refused:

@@ -24,6 +24,7 @@ __all__ = [
     "Parameter",
     "compile_text",
     "fingerprint",
+    "inner_body",
     "inner_codes",
     "kind_name",
     "pair_codes",
@@ -209,7 +210,9 @@ class Definition:
     Attributes:
         text: As the patch carries it.
         node: Its syntax tree; lines count from the text's first line plus *wrapped*.
-        wrapped: Lines put before it (enclosing classes).
+        wrapped: Lines put before it (imports, enclosing classes).
+        imports: Names that the module's top level imports.
+        line: Line of the text's first line in its file.
         module: Code of the whole wrapped text; never run.
         code: Body of the function it defines, None for another statement.
         classes: Names of the enclosing classes.
@@ -225,6 +228,8 @@ class Definition:
     classes: tuple[str, ...]
     filename: str
     flags: int
+    imports: tuple[str, ...] = ()
+    line: int = 1
 
     @property
     def function(self) -> FunctionNode:
@@ -265,7 +270,14 @@ def _parameters(args: ast.arguments) -> Iterator[Parameter]:
 
 
 def compile_text(
-    text: str, *, classes: tuple[str, ...] = (), filename: str = "<patch>", line: int = 1, flags: int = 0, optimize: int = -1
+    text: str,
+    *,
+    classes: tuple[str, ...] = (),
+    filename: str = "<patch>",
+    line: int = 1,
+    flags: int = 0,
+    optimize: int = -1,
+    imports: tuple[str, ...] = (),
 ) -> Definition:
     """
     Parse and compile one statement in the classes that enclose it, without running it.
@@ -277,19 +289,18 @@ def compile_text(
         line: Line in that file of the text's first line.
         flags: ``__future__`` flags of the module.
         optimize: As for compile().
+        imports: Names that the module's top level imports: they decide how a call through them is compiled (3.11+).
 
     Raises:
         Refused: syntax-error, with the line and a caret as evidence.
     """
-    wrapped, source = wrap(text, classes)
+    wrapped, source = wrap(text, classes, imports)
     try:
         tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
         module = compile(tree, filename, "exec", flags, dont_inherit=True, optimize=optimize)
     except (SyntaxError, ValueError) as error:
         raise _syntax_error(error, filename, line - 1 - wrapped) from error
-    body: list[ast.stmt] = tree.body
-    for _ in range(wrapped):
-        body = body[0].body  # type: ignore[attr-defined]
+    body = inner_body(tree, wrapped, imports)
     if len(body) != 1:
         raise Refused("bad-patch", f"one statement is meant, {len(body)} were found", target=filename)
     module = shift_lines(module, line - 1 - wrapped)
@@ -297,11 +308,19 @@ def compile_text(
     code = None
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         code = _body_of(module, (*classes, node.name))
-    return Definition(text, node, wrapped, module, code, classes, filename, flags)
+    return Definition(text, node, wrapped, module, code, classes, filename, flags, imports, line)
 
 
-def wrap(text: str, classes: tuple[str, ...]) -> tuple[int, str]:
-    """(lines put before it, *text* inside the classes that enclose it)."""
+def inner_body(tree: ast.Module, wrapped: int, imports: tuple[str, ...]) -> list[ast.stmt]:
+    """The statements of a wrapped text, without what was put around them."""
+    body: list[ast.stmt] = tree.body[1:] if imports else tree.body
+    for _ in range(wrapped - bool(imports)):
+        body = body[0].body  # type: ignore[attr-defined]
+    return body
+
+
+def wrap(text: str, classes: tuple[str, ...], imports: tuple[str, ...] = ()) -> tuple[int, str]:
+    """(lines put before it, *text* behind the imports and inside the classes that it stands in)."""
     indented = text[:1] in (" ", "\t")
     header = [f"{' ' * i}class {name}:\n" for i, name in enumerate(classes)]
     if indented and not classes:
@@ -311,6 +330,8 @@ def wrap(text: str, classes: tuple[str, ...]) -> tuple[int, str]:
         text = "".join(" " * len(classes) + line for line in text.splitlines(keepends=True))
     elif classes and not indented:
         text = "".join(" " + line for line in text.splitlines(keepends=True))
+    if imports:
+        header.insert(0, f"import {', '.join(imports)}\n")
     return len(header), "".join(header) + text
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from suture.engine.facts import KIND_FLAGS, Definition, inner_codes, kind_name, same_tree
 from suture.patch import Change, Finding, Severity
 
-__all__ = ["Site", "Work", "accepts", "cross_calls", "judge", "judge_live", "same_decorators"]
+__all__ = ["Site", "Work", "accepts", "cross_calls", "judge", "judge_live", "rebinds", "same_decorators"]
 
 # Decorators that pass any call on, or are looked through by name: a changed signature is safe below them.
 TRANSPARENT = frozenset(
@@ -25,6 +25,8 @@ TRANSPARENT = frozenset(
     "lru_cache no_type_check overload override property register runtime_checkable setter singledispatch "
     "singledispatchmethod staticmethod total_ordering wraps".split()
 )
+# Decorators that make nothing but the descriptor: the whole attribute can be made anew and put in the class.
+DESCRIPTORS = frozenset(("property", "staticmethod", "classmethod"))
 CACHES = frozenset(("lru_cache", "cache"))
 
 
@@ -88,6 +90,13 @@ def same_decorators(before: Definition, after: Definition) -> bool:
     return same_tree(before.decorators, after.decorators)
 
 
+def rebinds(before: Definition | None, after: Definition) -> bool:
+    """True if a method changes between plain, property, class and static method: then its attribute is made anew."""
+    if before is None or before.code is None or not after.classes or same_decorators(before, after):
+        return False
+    return set(decorator_names(before)) | set(decorator_names(after)) <= DESCRIPTORS
+
+
 def judge(change: Change, before: Definition | None, after: Definition) -> Iterator[Finding]:
     """
     Rules that the source alone decides.
@@ -111,7 +120,15 @@ def judge(change: Change, before: Definition | None, after: Definition) -> Itera
             f"was a {kind_name(before.code)}, would be a {kind_name(after.code)}: callers await, iterate or call it by its kind",
             hint=f"add a new function beside it, or --accept kind-changed:{target}",
         )
-    if not same_decorators(before, after):
+    if rebinds(before, after):
+        yield Finding(
+            "rebound",
+            Severity.NOTE,
+            target,
+            f"decorators were [{_names(before)}], become [{_names(after)}]: the attribute is made anew; a function or bound method "
+            "of it that somebody holds stays old",
+        )
+    elif not same_decorators(before, after):
         yield Finding(
             "decorators-changed",
             Severity.ERROR,

@@ -20,7 +20,7 @@ from suture.engine.facts import Definition, Fingerprint, compile_text, fingerpri
 from suture.engine.plan import Site, Work
 from suture.engine.walk import walk
 from suture.errors import Refused
-from suture.patch import Change, Target
+from suture.patch import Target
 
 __all__ = ["LRU", "Modules", "Resolver", "leaves", "mangled"]
 
@@ -275,8 +275,8 @@ class Resolver:
         assert before is not None and before.code is not None and after.code is not None
         candidates = self.functions(work)
         for optimize in (-1, 0, 1, 2):
-            old = before if optimize < 0 else _again(before, work.change, "before", optimize)
-            new = after if optimize < 0 else _again(after, work.change, "after", optimize)
+            old = before if optimize < 0 else _again(before, optimize)
+            new = after if optimize < 0 else _again(after, optimize)
             for pool in (candidates, None):
                 sites = pool if pool is not None else self.elsewhere(work, before.code.co_name)
                 matching = self._among(sites, old)
@@ -350,16 +350,16 @@ def _short(value: Fingerprint) -> str:
     return f"{hash(repr(value)) & 0xFFFFFF:06x}"
 
 
-def _again(definition: Definition, change: Change, side: str, optimize: int) -> Definition:
+def _again(definition: Definition, optimize: int) -> Definition:
     """The same text, compiled as ``-O`` or ``-OO`` would."""
-    line = change.scope.line_before if side == "before" else change.scope.line_after
     return compile_text(
         definition.text,
         classes=definition.classes,
         filename=definition.filename,
-        line=line or 1,
+        line=definition.line,
         flags=definition.flags,
         optimize=optimize,
+        imports=definition.imports,
     )
 
 

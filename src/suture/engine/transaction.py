@@ -26,7 +26,7 @@ from suture.engine import census, fit, frames, swap, versions, walk
 from suture.engine.evaluate import Evaluator
 from suture.engine.facts import Definition, Fingerprint, compile_text, fingerprint, inner_codes, pair_codes, same_tree
 from suture.engine.pace import Pace
-from suture.engine.plan import CACHES, Site, Work, accepts, cross_calls, decorator_names, judge, judge_live
+from suture.engine.plan import CACHES, Site, Work, accepts, cross_calls, decorator_names, judge, judge_live, rebinds
 from suture.engine.resolve import LRU, Modules, Resolver, mangled
 from suture.engine.swap import ABSENT, Entry, Guard, Store, Undo, Via
 from suture.errors import Denied, Fault, Refused, SutureError
@@ -385,6 +385,7 @@ class _Transaction:
             filename=change.target.path or "<patch>",
             line=(scope.line_before if before else scope.line_after) or 1,
             flags=scope.future_before if before else scope.future_after,
+            imports=scope.imports_before if before else scope.imports_after,
         )
         self.pace()
         return made
@@ -422,7 +423,12 @@ class _Transaction:
         file = module.__dict__.get("__file__")
         name = f"{file if isinstance(file, str) else change.target.path or module.__name__}{PATCH_MARK}{self.patch_id}"
         return compile_text(
-            after.text, classes=after.classes, filename=name, line=change.scope.line_after or 1, flags=after.flags
+            after.text,
+            classes=after.classes,
+            filename=name,
+            line=change.scope.line_after or 1,
+            flags=after.flags,
+            imports=after.imports,
         )
 
     def _locate(self, work: Work) -> None:
@@ -682,7 +688,7 @@ class _Transaction:
 
     def _fit_one(self, work: Work, evaluate: bool) -> None:
         kind, absent = work.change.kind, work.change.before is None
-        if absent:
+        if absent or rebinds(work.before, work.after):
             if evaluate:
                 self._add(work)
         elif kind is Kind.VALUE:
@@ -697,8 +703,24 @@ class _Transaction:
         for name, value in self.evaluator.add(work):
             if work.owner is not None:
                 self.stage.put(work.owner, name, Via.TYPE_SETATTR, value)
-            else:
-                self.stage.put(work.module.__dict__, name, Via.SETITEM, value)
+                self._protocol(work.owner, name)
+                continue
+            self.stage.put(work.module.__dict__, name, Via.SETITEM, value)
+            for place in work.change.rebind:
+                module_name, _, other = place.partition(":")
+                module = self.modules.by_name(module_name)
+                if module is not None and other == name and other not in module.__dict__:
+                    self.stage.put(module.__dict__, other, Via.SETITEM, value)
+
+    def _protocol(self, owner: type, name: str) -> None:
+        """A protocol keeps a list of its members (3.12+), and caches of who has them."""
+        space = type.__dict__["__dict__"].__get__(owner)
+        if not space.get("_is_protocol") or not hasattr(owner, "__subclasshook__"):
+            return
+        members = space.get("__protocol_attrs__")
+        if members is not None:
+            self.stage.put(owner, "__protocol_attrs__", Via.TYPE_SETATTR, {*members, name})
+        self.applied.caches.append(_AbcCache(owner))
 
     def _fit_value(self, work: Work) -> None:
         assert work.before is not None
@@ -800,10 +822,12 @@ class _Transaction:
         """Existing inner functions, made by calls that have ended, get the new code too."""
         if not changed and not alone:
             return
-        codes, becomes = [o for o, _ in changed] + alone, {id(o): n for o, n in changed}
-        control = _control()
-        holds = [*changed, (control, control)]
-        found, left = walk.find_by_code(codes, holds[-1][0], self.pace)
+        becomes = {id(o): n for o, n in changed}
+        held: list[tuple[types.CodeType, Any]] = [*changed, *((c, None) for c in alone), (_control(), None)]
+        alone = []
+        codes = [c for c, _ in held]
+        found, left = walk.find_by_code(codes, self.pace)
+        codes.pop()
         unaccounted = 0
         mine = frames.inside(codes, self.pace)
         for code in codes:
@@ -817,7 +841,7 @@ class _Transaction:
                     fitted = self._code_for(work, function, new)
                     if fitted is not None:
                         self._put_code(function, fitted, new, extra=1)
-            unaccounted += max(0, left[id(code)] - sum(c.code is code for c in mine) - (id(code) not in becomes) * 0)
+            unaccounted += max(0, left[id(code)] - sum(c.code is code for c in mine))
         self.copies[id(live)] = _copy_of(live, {id(o) for o in codes}, self.copies)
         self.applied.inner += [(n, self.copies[id(o)]) for o, n in changed if id(o) in self.copies]
         if unaccounted > 0:
@@ -1192,7 +1216,7 @@ class _Revert:
             return
         back = {id(new): (new, old) for new, old in self.applied.inner}
         known = {id(s.owner) for s in stage.stores}
-        found, _ = walk.find_by_code([n for n, _ in back.values()], _control(), self.pace)
+        found, _ = walk.find_by_code([*(n for n, _ in back.values()), _control()], self.pace)
         for key, functions in found.items():
             for path, function in functions:
                 if id(function) in known or key not in back:
@@ -1204,6 +1228,23 @@ class _Revert:
                     findings.append(
                         Finding("closures-left", Severity.WARNING, path, "made by the patched code; stays on it: its cells differ")
                     )
+
+
+class _AbcCache:
+    """Answers of ``isinstance`` that an abstract class remembers; looks like any cache."""
+
+    def __init__(self, owner: type) -> None:
+        self.owner = owner
+
+    def cache_clear(self) -> None:
+        """Forget them."""
+        import _abc
+
+        _abc._reset_caches(self.owner)
+
+    def cache_info(self) -> types.SimpleNamespace:
+        """Their number isn't to be had."""
+        return types.SimpleNamespace(currsize=0)
 
 
 # ---------------------------------------------------------------- small things that more than one step needs

@@ -179,29 +179,29 @@ def _references(codes: Sequence[types.CodeType]) -> list[int]:
 
 
 def find_by_code(
-    codes: Sequence[types.CodeType], control: types.CodeType, rest: Rest
+    codes: Sequence[types.CodeType], rest: Rest
 ) -> tuple[dict[int, list[tuple[str, types.FunctionType]]], dict[int, int]]:
     """
     Functions that were made from inner code objects, wherever they're held.
 
     Looks in modules, then behind the local variables of running frames, then in attributes of instances, and stops as soon
-    as the account closes: references to a code = its enclosing code's constants + functions found + what *control* has.
+    as the account closes: references to a code = its enclosing code's constants + functions found + what the control has.
 
     Args:
-        codes: Code objects, each inside its enclosing code's constants.
-        control: A code object that the caller holds just as often as each of *codes*, and nobody else holds.
+        codes: Code objects, each inside its enclosing code's constants.  The last is the control: the caller holds it just
+            as often as each of the others, and nobody else holds it.
         rest: Called between steps.
 
     Returns:
         Functions with their paths by id of the code; references left over by id of the code (running frames and
         suspended generators among them).
     """
-    wanted = {id(c): c for c in [*codes, control]}
+    wanted = {id(c): c for c in codes}
     found: dict[int, dict[int, tuple[str, types.FunctionType]]] = {k: {} for k in wanted}
 
     def left() -> dict[int, int]:
-        counts = _references([*codes, control])
-        return {id(c): n - counts[-1] - 1 - len(found[id(c)]) for c, n in zip(codes, counts, strict=False)}
+        counts = _references(codes)
+        return {id(c): n - counts[-1] - 1 - len(found[id(c)]) for c, n in zip(codes[:-1], counts, strict=False)}
 
     for roots, instances in ((module_roots, False), (frame_roots, True), (module_roots, True)):
         if not any(n > 0 for n in left().values()):

@@ -1,0 +1,5 @@
+"""From two source trees to a patch."""
+
+from suture.ops.build.builder import build
+
+__all__ = ["build"]
