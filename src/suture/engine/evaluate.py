@@ -23,6 +23,7 @@ from typing import Any
 from suture.engine import swap
 from suture.engine.facts import Definition, compile_text, inner_body, nested_codes, wrap
 from suture.engine.plan import Work
+from suture.engine.resolve import class_space
 from suture.errors import Refused
 
 __all__ = ["Evaluator"]
@@ -115,7 +116,7 @@ class Evaluator:
         owner = work.owner
         assert owner is not None
         pending = self.members.setdefault(id(owner), {})
-        space = _ClassSpace(pending, type.__dict__["__dict__"].__get__(owner))
+        space = _ClassSpace(pending, class_space(owner))
         code = work.after.module
         for name in work.change.scope.classes:
             code = next(c for c in nested_codes(code) if c.co_name == name)
@@ -146,7 +147,7 @@ class Evaluator:
         tree = ast.fix_missing_locations(ast.Expression(node))
         space = _ClassSpace(self.pending.get(id(work.module), {}), {})
         if work.owner is not None:
-            members = {**type.__dict__["__dict__"].__get__(work.owner), **self.members.get(id(work.owner), {})}
+            members = {**class_space(work.owner), **self.members.get(id(work.owner), {})}
             space = _ClassSpace(members, self.pending.get(id(work.module), {}))
         flags = work.after.flags
         try:
@@ -168,7 +169,7 @@ class Evaluator:
         function = made.__annotate__
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False) if function else ():
             if name == "__classdict__" and work.owner is not None:
-                cell.cell_contents = dict(type.__dict__["__dict__"].__get__(work.owner))
+                cell.cell_contents = dict(class_space(work.owner))
             elif name == "__class__" and work.owner is not None:
                 cell.cell_contents = work.owner
         return function
@@ -191,7 +192,7 @@ class Evaluator:
         made: Any = None
         for name in work.change.scope.classes:
             made = space[name]
-            space = dict(type.__dict__["__dict__"].__get__(made))
+            space = dict(class_space(made))
         name = work.change.target.name
         classes = work.change.scope.classes
         return space.get(name) or space[f"_{classes[-1].lstrip('_')}{name}"]

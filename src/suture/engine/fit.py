@@ -88,7 +88,7 @@ def fit_node(
     """
     function, name = _as_function(node)
     own = (set(code.co_varnames) | set(code.co_cellvars)) - set(code.co_freevars) | _declared_global(function)
-    used = {n: v for n, v in values.items() if n in code.co_freevars or n in code.co_names} if values else {}
+    used = {n: v for n, v in values.items() if n not in own and n in _names(code)} if values else {}
     stand_in = {n: f"{n}0" for n in free if n in own or n in used}
     cells = [stand_in.get(n, n) for n in free]
     slots: dict[str, object] = {}
@@ -147,6 +147,16 @@ def _as_function(node: FunctionNode | ast.Lambda) -> tuple[FunctionNode, str]:
     for arg in [*args.posonlyargs, *args.args, *args.kwonlyargs, *filter(None, (args.vararg, args.kwarg))]:
         arg.annotation = None
     return function, function.name
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """Names that a function and those inside it take from around them; attribute names are among them."""
+    names = {*code.co_freevars, *code.co_names}
+    if "super" in names:
+        names.add("__class__")
+    for inner in nested_codes(code):
+        names |= _names(inner)
+    return names
 
 
 def _declared_global(function: ast.AST) -> set[str]:

@@ -24,48 +24,70 @@ class Pace:
     """
     Call it between two steps; it rests when a slice is used up.
 
+    One transaction has one, and uses it in one thread.  A slice goes on from one phase into the next: only a rest ends it.
+    Waiting between the making and the first phase isn't work and doesn't count.
+
     Attributes:
+        label: What is being worked on (a target, say); whoever knows sets it.
         longest_ns: Longest slice of our own work, wall clock.
         longest_cpu_ns: Longest slice in CPU time of this thread (what the machine did meanwhile left out).
-        longest_in: The phase of the longest slice by CPU time.
-        phase_ms: Milliseconds a phase, rests included.
+        longest_in: Phase and label at the end of the longest slice by CPU time.
+        phase_ms: Milliseconds a phase, rests included, phases inside it left out: nothing counts twice.
     """
 
     def __init__(self, *, rests: bool = True) -> None:
+        self.label = ""
         self.longest_ns = 0
         self.longest_cpu_ns = 0
         self.longest_in = ""
         self.phase_ms: dict[str, float] = {}
         self._phase = ""
         self._rests = rests
-        self._wall, self._cpu = _wall(), _cpu()
+        self._wall = self._cpu = 0  # where this slice began; 0: not yet
+        self._since = 0  # up to where time has been given to a phase
 
     def __call__(self) -> None:
-        if _wall() - self._wall >= SLICE_NS:
+        if not self._wall:
+            self._begin()
+        elif _wall() - self._wall >= SLICE_NS:
             self.rest()
 
-    def rest(self) -> None:
-        """End the slice now."""
+    def rest(self, pause_s: float = REST_S) -> None:
+        """End the slice now; *pause_s* seconds of waiting aren't part of the next one."""
         self._note()
         if self._rests:
-            _sleep(REST_S)
+            _sleep(pause_s)
+        self._begin()
+
+    def _begin(self) -> None:
         self._wall, self._cpu = _wall(), _cpu()
 
     def _note(self) -> None:
+        if not self._wall:
+            return
         cpu = _cpu() - self._cpu
         self.longest_ns = max(self.longest_ns, _wall() - self._wall)
         if cpu > self.longest_cpu_ns:
-            self.longest_cpu_ns, self.longest_in = cpu, self._phase
+            self.longest_cpu_ns = cpu
+            self.longest_in = " ".join(filter(None, (self._phase, self.label)))
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Name what is done inside, and time it."""
-        before, self._phase = self._phase, name
-        start = _wall()
+        outer, self._phase = self._phase, name
+        if not self._wall:
+            self._begin()
+        self._give(outer)
         try:
             yield
         finally:
             self._note()
-            self._phase = before
-            self.phase_ms[name] = self.phase_ms.get(name, 0.0) + (_wall() - start) / 1e6
-            self._wall, self._cpu = _wall(), _cpu()
+            self._give(name)
+            self._phase = outer
+
+    def _give(self, phase: str) -> None:
+        """The time since the last turn goes to *phase*."""
+        now = _wall()
+        if phase:
+            self.phase_ms[phase] = self.phase_ms.get(phase, 0.0) + (now - self._since) / 1e6
+        self._since = now

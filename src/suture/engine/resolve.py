@@ -22,11 +22,14 @@ from suture.engine.walk import walk
 from suture.errors import Refused
 from suture.patch import Target
 
-__all__ = ["LRU", "Modules", "Resolver", "leaves", "mangled"]
+__all__ = ["LRU", "Modules", "Resolver", "class_space", "leaves", "mangled"]
 
 Rest = Callable[[], None]
 LRU = type(functools.lru_cache(lambda: None))
 _MAX_LEAVES = 400
+
+
+class_space: Callable[[type], Mapping[str, Any]] = type.__dict__["__dict__"].__get__  # a metaclass may answer getattr
 
 
 class Modules:
@@ -224,7 +227,7 @@ class Resolver:
             if not issubclass(type(value), type):
                 return None
             found = value  # type: ignore[assignment]
-            space = type.__dict__["__dict__"].__get__(found)  # not getattr: a metaclass may answer
+            space = class_space(found)
         return found
 
     def raw(self, work: Work) -> tuple[bool, object]:
@@ -237,7 +240,7 @@ class Resolver:
         """The dictionary that the change's name lives in."""
         if work.owner is None:
             return work.module.__dict__
-        return type.__dict__["__dict__"].__get__(work.owner)  # type: ignore[no-any-return]
+        return class_space(work.owner)
 
     def functions(self, work: Work) -> list[Site]:
         """Candidates for the definition: under its name first, then anywhere in the module under its qualified name."""

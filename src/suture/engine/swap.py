@@ -48,6 +48,7 @@ class Via(Enum):
     SETATTR = "setattr"  # fields of functions, attributes of plain objects
     TYPE_SETATTR = "type.__setattr__"  # classes: passes over a metaclass's own __setattr__
     SETITEM = "dict"  # names of modules, items of dictionaries
+    LISTITEM = "list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +135,16 @@ def _reader(owner: Any, name: Any, via: Via) -> Callable[[], Any]:
         return partial(_class_dict(owner).get, name, ABSENT)
     if via is Via.SETITEM:
         return partial(dict.get, owner, name, ABSENT)
+    if via is Via.LISTITEM:
+        return partial(list.__getitem__, owner, name)
     return partial(getattr, owner, name, ABSENT)
 
 
 def _writer(owner: Any, name: Any, via: Via, value: Any) -> Callable[[], Any]:
     if via is Via.TYPE_SETATTR:
         return partial(type.__delattr__, owner, name) if value is ABSENT else partial(type.__setattr__, owner, name, value)
+    if via is Via.LISTITEM:
+        return partial(list.__setitem__, owner, name, value)
     if via is Via.SETITEM:
         return partial(dict.pop, owner, name, None) if value is ABSENT else partial(dict.__setitem__, owner, name, value)
     return partial(delattr, owner, name) if value is ABSENT else partial(setattr, owner, name, value)

@@ -20,20 +20,20 @@ import threading
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from suture.engine import census, fit, frames, swap, versions, walk
 from suture.engine.evaluate import Evaluator
 from suture.engine.facts import Definition, Fingerprint, compile_text, fingerprint, inner_codes, pair_codes, same_tree
 from suture.engine.pace import Pace
 from suture.engine.plan import CACHES, Site, Work, accepts, cross_calls, decorator_names, judge, judge_live, rebinds
-from suture.engine.resolve import LRU, Modules, Resolver, mangled
+from suture.engine.resolve import LRU, Modules, Resolver, class_space, mangled
 from suture.engine.swap import ABSENT, Entry, Guard, Store, Undo, Via
 from suture.errors import Denied, Fault, Refused, SutureError
 from suture.patch import Change, Expect, Finding, Kind, Patch, Severity, load
 from suture.report import Process, Report, Row, State
 
-__all__ = ["MOVES", "Engine", "Step"]
+__all__ = ["MOVES", "Engine", "Filling", "Step"]
 
 VERSION = "0.1.0"
 QUIET_TRIES = 200  # a quarter of a millisecond apart: some 50 ms, then it goes in all the same and says who was inside
@@ -89,6 +89,7 @@ class Applied:
     codes: list[tuple[types.CodeType, Fingerprint]] = field(default_factory=list)  # as their source would have them
     inner: list[tuple[types.CodeType, types.CodeType]] = field(default_factory=list)  # (new, equal copy of the old)
     caches: list[Any] = field(default_factory=list)
+    key: str = ""
 
     def move(self, to: State) -> None:
         """
@@ -104,6 +105,18 @@ class Applied:
     def places(self) -> set[tuple[int, Any]]:
         """Where it wrote."""
         return {(id(e.store.owner), e.store.name) for e in self.undo.entries}
+
+
+class Filling(Protocol):
+    """What a front end that works out its own stores sees of a transaction."""
+
+    stage: Stage
+
+    def find(self, finding: Finding) -> None:
+        """Note a finding."""
+
+    def put_code(self, function: types.FunctionType, code: types.CodeType, as_source: types.CodeType, extra: int = 0) -> None:
+        """Give a live function new code."""
 
 
 class Engine:
@@ -170,6 +183,29 @@ class Engine:
                 return _refusal("", [_busy()], pace)
             transaction = _Transaction(self, pace, frozenset(accept), partial, replace, on_step)
             report, old, applied = transaction.run(source, commit=commit)
+            del transaction
+        if applied is not None:
+            self._drain(report, old, applied)
+        return report
+
+    def run_filled(
+        self, patch_id: str, fill: Callable[[Filling], list[Row]], *, key: str = "", on_step: Step = lambda _: None
+    ) -> Report:
+        """
+        Commit stores that somebody else works out (a hotfix file).
+
+        Args:
+            patch_id: Its id.
+            fill: Puts stores into the transaction; runs before the point of no return, and may refuse.
+            key: A later run with the same key takes the earlier one's place and keeps its originals.
+            on_step: As for revert.
+        """
+        pace = Pace()
+        with self._only_one() as free:
+            if not free:
+                return _refusal(patch_id, [_busy()], pace)
+            transaction = _Transaction(self, pace, frozenset(), False, False, on_step)
+            report, old, applied = transaction.run_filled(patch_id, fill, key)
             del transaction
         if applied is not None:
             self._drain(report, old, applied)
@@ -316,13 +352,71 @@ class _Transaction:
             self._after()
         return self._report(State.COMMITTED, True), self.old, self.applied
 
+    def run_filled(
+        self, patch_id: str, fill: Callable[[Filling], list[Row]], key: str
+    ) -> tuple[Report, list[types.CodeType], Applied | None]:
+        """As ``run``, for stores that *fill* puts into the stage."""
+        self.patch_id = self.applied.patch_id = patch_id
+        self.applied.key = key
+        try:
+            self._refuse_free_threaded()
+            with self._phase("fit"):
+                self.rows = fill(self)
+            self._stop_at_errors()
+            with self._phase("guard"):
+                swap.probe()
+            self.step("intend")
+            self.applied.move(State.COMMITTING)
+            with self._phase("commit"):
+                self._commit()
+                self._continue_run(key)
+        except _Stop:
+            self.applied.move(State.REFUSED)
+            return self._report(State.REFUSED, False), [], None
+        except Refused as error:
+            self.findings.append(Finding.of(error))
+            self.applied.move(State.REFUSED)
+            return self._report(State.REFUSED, False), [], None
+        with self._phase("census"):
+            self._after()
+        return self._report(State.COMMITTED, True), self.old, self.applied
+
+    def _continue_run(self, key: str) -> None:
+        """An earlier run under the same key: this one keeps its originals, and what it alone wrote."""
+        for earlier in [a for a in self.engine.stack if key and a.key == key and a is not self.applied]:
+            first = {(id(e.store.owner), e.store.name): e for e in earlier.undo.entries}
+            mine = self.applied.places()
+            self.applied.undo.entries[:] = [
+                Entry(e.store, first[id(e.store.owner), e.store.name].old) if (id(e.store.owner), e.store.name) in first else e
+                for e in self.applied.undo.entries
+            ]
+            left = [e for place, e in first.items() if place not in mine]
+            self.applied.undo.entries[:0] = left
+            self.applied.codes += earlier.codes
+            earlier.move(State.REPLACED)
+            self.engine.stack.remove(earlier)
+            if left:
+                names = ", ".join(sorted({str(e.store.name) for e in left if not str(e.store.name).startswith("__")})[:5])
+                self.find(
+                    Finding(
+                        "left-from-earlier-run",
+                        Severity.NOTE,
+                        self.patch_id,
+                        f"an earlier run of this file changed {names or 'more'}, which isn't in it any more; it stays",
+                        hint="revert takes that back too",
+                    )
+                )
+
+    rows: Sequence[Row] = ()
+
     @contextlib.contextmanager
     def _phase(self, name: str) -> Iterator[None]:
         with self.pace.phase(name):
             self.step(name)
             yield
 
-    def _find(self, finding: Finding) -> None:
+    def find(self, finding: Finding) -> None:
+        """Note a finding; an error that was accepted becomes a warning."""
         if finding.severity is Severity.ERROR and accepts(self.accept, finding):
             finding = Finding(finding.code, Severity.WARNING, finding.target, f"accepted: {finding.message}", finding.hint)
         self.findings.append(finding)
@@ -333,13 +427,16 @@ class _Transaction:
 
     # ------------------------------------------------------------ read, compile
 
-    def _read(self, source: Source) -> Patch:
+    def _refuse_free_threaded(self) -> None:
         if sys.abiflags.find("t") >= 0 or not getattr(sys, "_is_gil_enabled", lambda: True)():
             raise Denied(
                 "free-threaded",
                 "this build of Python has no GIL: there a single store to a function's code can kill the process",
                 hint="restart with the fix, or run the build with the GIL",
             )
+
+    def _read(self, source: Source) -> Patch:
+        self._refuse_free_threaded()
         if isinstance(source, Patch):
             patch = source
         elif isinstance(source, bytes):
@@ -413,7 +510,7 @@ class _Transaction:
                     self.works.append(work)
                     self._locate(work)
             except SutureError as error:
-                self._find(Finding.of(error))
+                self.find(Finding.of(error))
             self.pace()
         self._not_loaded(patch, unloaded)
         self._moved_lines(patch)
@@ -451,7 +548,7 @@ class _Transaction:
                 self._already(work)
 
     def _already(self, work: Work) -> None:
-        self._find(Finding("already-fixed", Severity.NOTE, work.target, "the live code is what this patch would make it"))
+        self.find(Finding("already-fixed", Severity.NOTE, work.target, "the live code is what this patch would make it"))
 
     def _stands_on_original(self, work: Work) -> bool:
         """True if the patch was built from what an older live patch replaced: then it takes that one's place."""
@@ -602,7 +699,7 @@ class _Transaction:
                 continue
             path = self.modules.on_disk(change.target)
             if path is None:
-                self._find(
+                self.find(
                     Finding(
                         "module-unknown",
                         Severity.ERROR,
@@ -613,7 +710,7 @@ class _Transaction:
                 )
                 continue
             fixed = module in files and files[module].after == text_hash(path)
-            self._find(
+            self.find(
                 Finding(
                     "not-loaded",
                     Severity.NOTE if fixed else Severity.WARNING,
@@ -624,7 +721,7 @@ class _Transaction:
                 )
             )
         if unloaded and not self.works and any(f.severity is Severity.WARNING and f.code == "not-loaded" for f in self.findings):
-            self._find(
+            self.find(
                 Finding("nothing-loaded", Severity.ERROR, "", "none of the patch's modules is imported in this process", hint="check the import root")
             )
 
@@ -637,7 +734,7 @@ class _Transaction:
             file = module.__dict__.get("__file__") if module is not None else None
             if isinstance(file, str) and fact.after and text_hash(file) == fact.after:
                 names = ", ".join(fact.moved[:5])
-                self._find(
+                self.find(
                     Finding(
                         "lines-moved",
                         Severity.WARNING,
@@ -655,7 +752,7 @@ class _Transaction:
             if work.status != "todo":
                 continue
             for finding in (*judge(work.change, work.before, work.after), *judge_live(work)):
-                self._find(finding)
+                self.find(finding)
             self.pace()
 
     def _who_is_inside(self) -> None:
@@ -667,7 +764,7 @@ class _Transaction:
         for call in frames.inside([c for c, _ in codes.values()], self.pace):
             listed.setdefault(codes[id(call.code)][1], []).append(str(call))
         for finding in cross_calls(self.works, listed):
-            self._find(finding)
+            self.find(finding)
 
     # ------------------------------------------------------------ fit
 
@@ -683,7 +780,7 @@ class _Transaction:
             try:
                 self._fit_one(work, evaluate)
             except SutureError as error:
-                self._find(Finding.of(error))
+                self.find(Finding.of(error))
             self.pace()
 
     def _fit_one(self, work: Work, evaluate: bool) -> None:
@@ -714,7 +811,7 @@ class _Transaction:
 
     def _protocol(self, owner: type, name: str) -> None:
         """A protocol keeps a list of its members (3.12+), and caches of who has them."""
-        space = type.__dict__["__dict__"].__get__(owner)
+        space = class_space(owner)
         if not space.get("_is_protocol") or not hasattr(owner, "__subclasshook__"):
             return
         members = space.get("__protocol_attrs__")
@@ -736,7 +833,7 @@ class _Transaction:
             if _alike(live, before):
                 self.stage.put(module.__dict__, other, Via.SETITEM, after)
             elif not _alike(live, after):
-                self._find(
+                self.find(
                     Finding(
                         "stays-old",
                         Severity.WARNING,
@@ -750,7 +847,7 @@ class _Transaction:
         for site, becomes in work.nested:
             code = self._code_for(work, site.function, becomes)
             if code is not None:
-                self._put_code(site.function, code, becomes)
+                self.put_code(site.function, code, becomes)
 
     def _code_for(self, work: Work, function: types.FunctionType, new: types.CodeType) -> types.CodeType | None:
         """Inner code for a live closure, or None with the warning closures-left."""
@@ -768,7 +865,7 @@ class _Transaction:
             return None
 
     def _left(self, work: Work, count: int, why: str) -> None:
-        self._find(
+        self.find(
             Finding(
                 "closures-left",
                 Severity.WARNING,
@@ -778,7 +875,16 @@ class _Transaction:
             )
         )
 
-    def _put_code(self, function: types.FunctionType, code: types.CodeType, as_source: types.CodeType, extra: int = 0) -> None:
+    def put_code(self, function: types.FunctionType, code: types.CodeType, as_source: types.CodeType, extra: int = 0) -> None:
+        """
+        Give a live function new code.
+
+        Args:
+            function: It.
+            code: Fits it.
+            as_source: What the new source compiles to by itself; a later patch's preimage is held against that.
+            extra: References to its present code beyond one function (1 for an inner function: the enclosing constants).
+        """
         live = function.__code__
         self.stage.put(function, "__code__", Via.SETATTR, code)
         self.applied.codes.append((code, fingerprint(as_source)))
@@ -809,7 +915,7 @@ class _Transaction:
                 raise Refused(error.code, error.message, target=work.target, hint=error.hint, evidence=error.evidence) from error
             code, changed, alone = _grafted(live, code)
             self._fit_closures(work, live, changed, alone)
-            self._put_code(function, code, after.code)
+            self.put_code(function, code, after.code)
         self._fit_defaults(work, site, evaluate)
         self._fit_annotations(work, site, evaluate)
         self._fit_doc(work, site)
@@ -840,12 +946,12 @@ class _Transaction:
                 else:
                     fitted = self._code_for(work, function, new)
                     if fitted is not None:
-                        self._put_code(function, fitted, new, extra=1)
+                        self.put_code(function, fitted, new, extra=1)
             unaccounted += max(0, left[id(code)] - sum(c.code is code for c in mine))
         self.copies[id(live)] = _copy_of(live, {id(o) for o in codes}, self.copies)
         self.applied.inner += [(n, self.copies[id(o)]) for o, n in changed if id(o) in self.copies]
         if unaccounted > 0:
-            self._find(
+            self.find(
                 Finding(
                     "closures-unaccounted",
                     Severity.WARNING,
@@ -959,7 +1065,7 @@ class _Transaction:
         self.findings = warnings + [f for f in self.findings[len(warnings) :] if f not in warnings]
         self._stop_at_errors()
         if self.evaluator.ran:
-            self._find(
+            self.find(
                 Finding("evaluated", Severity.NOTE, self.patch_id, "ran at apply: " + "; ".join(self.evaluator.ran[:12]))
             )
 
@@ -968,7 +1074,8 @@ class _Transaction:
         control = _control()
         self.stage.guards.append(Guard(control_function := _function_of(control), "__code__", Via.SETATTR, control_function.__code__))
         constants = frames.running_constants()
-        extra = [e + (id(c) in constants) for c, e in zip(self.old, self.extra, strict=True)]
+        # One more than the control: the commit keeps the values that it replaces.
+        extra = [e + 1 + (id(c) in constants) for c, e in zip(self.old, self.extra, strict=True)]
         quiet = swap.Quiet([*self.old, control_function.__code__], extra)
         del control
         hooked = swap.audit_hook_present()
@@ -1029,7 +1136,7 @@ class _Transaction:
                     if any(s.was is code for s in self._was(work)):
                         targets.setdefault(work.target, []).append(f"{count} calls in {code.co_name}")
         for finding in cross_calls(self.works, targets):
-            self._find(finding)
+            self.find(finding)
 
     def _was(self, work: Work) -> list[Any]:
         functions = {id(s.function) for s in work.sites}
@@ -1041,13 +1148,13 @@ class _Transaction:
         _register_lines(self.works, self.pace)
         functions = [s.owner for s in self.stage.stores if s.name == "__code__" and s.via is Via.SETATTR]
         if not versions.restore(functions, self.pace):
-            self._find(
+            self.find(
                 Finding("slower-calls", Severity.NOTE, self.patch_id, "this build can't restore function versions: patched calls cost 5-10 ns more")
             )
         if self.applied.caches:
             sizes = [c.cache_info().currsize for c in self.applied.caches]
             _clear(self.applied.caches)
-            self._find(
+            self.find(
                 Finding("cache-clear", Severity.NOTE, self.patch_id, f"{len(sizes)} caches over changed functions cleared, {sum(sizes)} entries")
             )
         self._say_who_stays()
@@ -1063,7 +1170,7 @@ class _Transaction:
             for work in self.works:
                 if work.before is not None and any(g.was is call.code for g in self._was(work)):
                     looping = _in_loop(work.before, call)
-                    self._find(
+                    self.find(
                         Finding(
                             "inside-old",
                             Severity.WARNING if looping else Severity.NOTE,
@@ -1094,6 +1201,8 @@ class _Transaction:
         )
 
     def _rows(self, state: State) -> Iterator[Row]:
+        for row in self.rows:
+            yield row if state is State.COMMITTED else Row(row.target, "kept", section=row.section)
         for work in self.works:
             status = work.status
             if status == "todo":

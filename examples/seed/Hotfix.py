@@ -1,0 +1,1 @@
+from suture import replace_func, do_hotfix
