@@ -1,21 +1,26 @@
 """
 What was found and what was done: as an object, as JSON, in words.
+
+Rule 1: decides nothing; each fact in the words is one of the object.
+Rule 2: names that come from the program (threads, targets) can't move the cursor or break a line.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, Protocol
 
-from suture.errors import Refused
+from suture.errors import Fault, Refused
 from suture.patch import Finding, Severity
 
-__all__ = ["Drained", "Process", "Report", "Row", "State"]
+__all__ = ["Drained", "Process", "Report", "Row", "State", "words_of"]
 
 WIDTH = 80
 
@@ -63,16 +68,40 @@ class _NothingLeft:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The process that reports."""
+    """
+    The process that reports.
+
+    Attributes:
+        pid: As the process itself sees it.
+        python: Version of its interpreter.
+        suture: Version of the suture in it.
+        started: When it started, ISO 8601 in UTC (with the pid: which process of that number); "" if it can't be told.
+    """
 
     pid: int
     python: str
     suture: str
+    started: str = ""
 
     @classmethod
     def here(cls, version: str) -> Process:
-        """This process."""
-        return cls(os.getpid(), platform.python_version(), version)
+        """The one that asks."""
+        pid = os.getpid()
+        return cls(pid, platform.python_version(), version, _started(pid))
+
+
+@functools.lru_cache(maxsize=2)
+def _started(pid: int) -> str:
+    """Start of this process (a forked child has its own), from /proc: clock ticks since the machine's start."""
+    try:
+        with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+            ticks = int(file.read().rpartition(")")[2].split()[19])  # what is before the bracket may hold spaces
+        with open("/proc/stat", encoding="utf-8") as file:
+            booted = next(int(line.split()[1]) for line in file if line.startswith("btime "))
+        moment = datetime.fromtimestamp(booted + ticks / os.sysconf("SC_CLK_TCK"), tz=timezone.utc)
+    except (OSError, ValueError, IndexError, StopIteration, AttributeError, OverflowError):
+        return ""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +111,12 @@ class Row:
 
     Attributes:
         target: ``module:Qual.name``.
-        status: "updated", "added", "already-fixed", "planned", "reverted", "kept".
+        status: "updated", "added", "already-fixed", "left", "planned", "reverted", "kept" (refused: as before).
         functions: Live functions changed in place (closures of an inner function count each).
         holders: Places that hold them, as far as the structural walk sees.
         places: The first of those.
         section: Whose part of a hotfix file it is.
+        wrappers: What lies between the name and the function (decorators, accessors), outermost first.
     """
 
     target: str
@@ -95,6 +125,7 @@ class Row:
     holders: int = 0
     places: tuple[str, ...] = ()
     section: str = ""
+    wrappers: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -134,28 +165,45 @@ class Report:
     meta: Mapping[str, str] = field(default_factory=dict)
     drained: Drained = field(default_factory=_NothingLeft, repr=False)
 
+    @property
+    def name(self) -> str:
+        """What a person calls the patch: its id without the hash."""
+        return self.patch_id.rpartition("-")[0] or self.patch_id
+
     def raise_for_findings(self) -> None:
         """
         Raise if it isn't ok.
 
         Raises:
-            Refused: Made of the first error; its evidence names the codes of all.
+            Refused: Made of the first error; ``others`` in its evidence names the rest.  Nothing was changed.
+            Fault: The same, but the process may hold a part of the patch (state "damaged").
         """
         if self.ok:
             return
+        kind = Fault if self.state is State.DAMAGED else Refused
         errors = [f for f in self.findings if f.severity is Severity.ERROR]
-        first = errors[0]
-        codes = ", ".join(f.code for f in errors)
-        raise Refused(first.code, first.message, target=first.target, hint=first.hint, evidence={**first.evidence, "codes": codes})
+        if not errors:
+            raise kind(str(self.state), "no finding says why", target=self.patch_id, hint="report it, with the patch")
+        first, *rest = errors
+        evidence = dict(first.evidence)
+        if rest:
+            evidence["others"] = "; ".join(f"{f.code} {f.target}".rstrip() for f in rest)
+        raise kind(first.code, first.message, target=first.target, hint=first.hint, evidence=evidence)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data; ``format`` tells readers what to expect."""
         return {
             "format": 1,
             "patch_id": self.patch_id,
+            "name": self.name,
             "ok": self.ok,
             "state": str(self.state),
-            "process": {"pid": self.process.pid, "python": self.process.python, "suture": self.process.suture},
+            "process": {
+                "pid": self.process.pid,
+                "started": self.process.started,
+                "python": self.process.python,
+                "suture": self.process.suture,
+            },
             "changed": [
                 {
                     "target": r.target,
@@ -163,12 +211,14 @@ class Report:
                     "functions": r.functions,
                     "holders": r.holders,
                     "places": list(r.places),
+                    "wrappers": list(r.wrappers),
                     "section": r.section,
                 }
                 for r in self.changed
             ],
             "findings": [f.to_json() for f in self.findings],
             "inside_old": self.inside_old,
+            "drained": self.drained.done(),
             "listed": list(self.listed),
             "phase_ms": {k: round(v, 3) for k, v in self.phase_ms.items()},
             "longest_slice_ms": round(self.longest_slice_ms, 3),
@@ -180,52 +230,109 @@ class Report:
         }
 
     def words(self) -> str:
-        """For a person: 80 columns, no colour, the next command at the end."""
+        """For a person: 80 columns, no colour, what to do next at the end."""
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield self._headline()
-        section = ""
-        for row in self.changed:
-            if row.section != section:
-                section = row.section
-                yield f"  {section}()" if section else "  (whole file)"
-            yield self._row(row)
+        yield from _wrapped(self._headline(), "", "  ")
+        yield from self._targets()
         for finding in self.findings:
             yield from words_of(finding)
-        if not self.ok or self.state is State.PLANNED:
-            yield "Nothing was changed" + self._would()
-            return
-        if self.inside_old is None or self.inside_old:
-            count = "unknown" if self.inside_old is None else str(self.inside_old)
-            yield f"still in old code: {count} calls; listed: {'; '.join(self.listed) or 'none'}"
-        yield f"commit {self.commit_us:.0f} us, longest slice {self.longest_slice_ms:.2f} ms, took {self.caller_blocked_ms:.1f} ms"
-        if self.state is State.COMMITTED:
-            yield f"Ends with this process.  Undo: suture.revert({self.patch_id!r})"
+        if self.state is State.DAMAGED:
+            yield "The process may hold a part of it: restart it"
+        elif not self.ok:
+            yield "Nothing was changed"
+        elif self.state is State.PLANNED:
+            yield "Nothing was changed.  Would go in"
+        else:
+            yield from self._what_was_done()
 
     def _headline(self) -> str:
-        errors = sum(f.severity is Severity.ERROR for f in self.findings)
         reason = f' "{self.meta["reason"]}"' if self.meta.get("reason") else ""
+        where = f"{self.patch_id or 'the patch'}{reason} in pid {self.process.pid}"
+        if self.state is State.DAMAGED:
+            return f"error: Damaged by {where}"
         if not self.ok:
-            return f"error: Refused {self.patch_id or 'the patch'}{reason} in pid {self.process.pid}: {errors} in the way"
-        return f"{self.state} {self.patch_id}{reason} in pid {self.process.pid}, {len(self.changed)} targets"
+            return f"error: Refused {where}: {_count(self._errors(), 'error')}"
+        return f"{self.state} {where}: {_count(len(self.changed), 'target')}"
 
-    def _would(self) -> str:
-        return ".  Would go in" if self.ok else ""
+    def _errors(self) -> int:
+        return sum(f.severity is Severity.ERROR for f in self.findings)
 
-    def _row(self, row: Row) -> str:
-        held = f"held in {row.holders} places" if row.holders else ""
-        count = f"{row.functions} functions" if row.functions > 1 else ""
-        return f"  {row.target}  {row.status}" + "".join(f", {t}" for t in (count, held) if t)
+    def _targets(self) -> Iterator[str]:
+        """One line a target; the parts of a hotfix file apart, in the order in which they first come."""
+        sections = list(dict.fromkeys(r.section for r in self.changed))
+        for section in sections:
+            if len(sections) > 1 or section:
+                yield from _wrapped(section or "outside of any section", "  ", "  ")
+            rows = [r for r in self.changed if r.section == section]
+            yield from _table(rows, "    " if len(sections) > 1 or section else "  ")
+
+    def _what_was_done(self) -> Iterator[str]:
+        yield from _wrapped(f"left on old code: {self._left()}", "", "  ")
+        longest = f"longest pause {self.longest_slice_ms:.2f} ms"
+        if self.longest_slice_in:
+            longest += f" ({self.longest_slice_in})"
+        yield from _wrapped(f"{longest}, commit {self.commit_us:.0f} us, took {self.caller_blocked_ms:.1f} ms", "", "  ")
+        if self.state is State.COMMITTED:
+            if any(r.status in ("updated", "added") for r in self.changed):
+                yield from _wrapped(f"Ends with this process.  Undo: suture.revert({self.patch_id!r})", "", "  ")
+            else:
+                yield "Nothing was changed: there was nothing to do"
+
+    def _left(self) -> str:
+        left = [r.target for r in self.changed if r.status == "left"]
+        if self.inside_old is None:
+            left.append("calls unknown (this build doesn't count them)" + (f": {'; '.join(self.listed)}" if self.listed else ""))
+        elif self.inside_old:
+            where = f" ({'; '.join(self.listed)}{self._unlisted()})" if self.listed else ", where no list reaches"
+            left.append(_count(self.inside_old, "call") + where)
+        return "; ".join(left) or "none found"
+
+    def _unlisted(self) -> str:
+        more = (self.inside_old or 0) - len(self.listed)
+        return f"; {more} where no list reaches" if more > 0 else ""
 
 
 def words_of(finding: Finding) -> Iterator[str]:
-    """One finding, wrapped; the way round on a line of its own."""
-    head = f"{finding.severity} {finding.code}  {finding.target}"
-    yield head
-    yield from textwrap.wrap(finding.message, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    """One finding, wrapped; the way round on lines of its own."""
+    yield from _wrapped(f"{finding.severity} {finding.code}  {finding.target}".rstrip(), "", "  ")
+    yield from _wrapped(finding.message, "  ", "  ")
     for key in ("line", "caret"):
         if key in finding.evidence:
-            yield f"    {finding.evidence[key]}"
+            yield f"    {_plain(finding.evidence[key])}"[:WIDTH]
     if finding.hint:
-        yield from textwrap.wrap(finding.hint, WIDTH, initial_indent="  -> ", subsequent_indent="     ")
+        yield from _wrapped(finding.hint, "  -> ", "     ")
+
+
+def _table(rows: Sequence[Row], indent: str) -> Iterator[str]:
+    """Targets with what became of them, in columns if they fit; the places that hold them counted."""
+    column = min(48, max((len(_plain(r.target)) for r in rows), default=0))
+    for row in rows:
+        facts = [row.status]
+        if row.functions > 1:
+            facts.append(f"{row.functions} functions")
+        if row.holders:
+            facts.append(f"held in {_count(row.holders, 'place')}")
+        if row.wrappers:
+            facts.append(f"below {', '.join(row.wrappers)}")
+        yield from _wrapped(f"{_plain(row.target):{column}}  {', '.join(facts)}", indent, indent + "  ")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
+def _plain(text: str) -> str:
+    """Without control characters: what a program calls its things can't act on a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _wrapped(text: str, first: str, then: str) -> list[str]:
+    """Lines of 80 columns at the most."""
+    if len(first) + len(text) <= WIDTH and text.isprintable():
+        return [first + text]
+    wrapper = textwrap.TextWrapper(WIDTH, initial_indent=first, subsequent_indent=then, break_on_hyphens=False)
+    return wrapper.wrap(_plain(" ".join(text.split()) if not text.isprintable() else text))

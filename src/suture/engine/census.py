@@ -4,29 +4,45 @@ Afterwards: what holds what was changed.  In slices, off the critical path; the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 import types
+from collections.abc import Callable, Iterable
 
-from suture.engine.walk import module_roots, walk
+from suture.engine.walk import LIMIT, module_roots, walk
 
-__all__ = ["holders"]
+__all__ = ["MAX_PLACES", "holders"]
 
 MAX_PLACES = 20
 
 
-def holders(functions: Iterable[types.FunctionType], rest: Callable[[], None]) -> dict[int, tuple[int, list[str]]]:
+def holders(
+    functions: Iterable[types.FunctionType],
+    rest: Callable[[], None],
+    *,
+    instances: bool = False,
+    limit: int = LIMIT,
+    skipped: list[str] | None = None,
+) -> dict[int, tuple[int, list[str]]]:
     """
     Where each function object is held, as far as the structural walk sees.
+
+    Names of modules and classes, containers, closures, defaults, wrappers, partials and bound methods, each counted once a
+    place; local variables of running calls aren't.
+
+    Args:
+        functions: Whose holders are asked for.
+        rest: Called between steps.
+        instances: Look into instances of any type too (registries that are objects).
+        limit: Objects looked at, at the most.
+        skipped: Filled with what wasn't looked at, by path.
 
     Returns:
         (number of places, the first of them by path) by id of the function.
     """
-    wanted = {id(f): f for f in functions}
-    found: dict[int, tuple[int, list[str]]] = {k: (0, []) for k in wanted}
-    if not wanted:
+    found: dict[int, tuple[int, list[str]]] = {id(f): (0, []) for f in functions}
+    if not found:
         return found
-    for path, function in walk(module_roots(), rest=rest):
-        if id(function) in wanted:
+    for path, function in walk(module_roots(), rest=rest, instances=instances, limit=limit, skipped=skipped):
+        if id(function) in found:
             count, places = found[id(function)]
             if len(places) < MAX_PLACES:
                 places.append(path)

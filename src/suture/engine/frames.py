@@ -1,28 +1,49 @@
 """
 Who is inside old code, and the event of the last one leaving.
 
-Lists come from thread stacks and await chains; the exact total comes from reference counts, which see suspended generators
-too.  After the commit a weak reference to each old code object fires when nobody is inside and nobody can enter again: free,
-exact, no polling (CPython 3.10 to 3.15 with the GIL).
+Lists come from thread stacks, await chains and local variables; the exact total comes from reference counts, which see
+suspended generators wherever they are.  After the commit a weak reference to each old code object fires when nobody is inside
+and nobody can enter again: free, exact, no polling (CPython 3.10 to 3.15 with the GIL).
+
+Rule: runs nobody's code.  Attributes of foreign objects are read through the descriptors of built-in types.
 """
 
 from __future__ import annotations
 
 import _thread
 import collections
+import gc
 import sys
 import time
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Drain", "Inside", "inside", "running_constants"]
+__all__ = [
+    "Drain",
+    "Inside",
+    "attributes",
+    "count_inside",
+    "inside",
+    "locals_of",
+    "ours",
+    "references",
+    "running_constants",
+    "stacks",
+    "thread_names",
+]
 
 Rest = Callable[[], None]
 clock_ns, _sleep = time.perf_counter_ns, time.sleep  # taken early: a program may replace those in the module
 QUIET_PAUSE_S = 0.000_25
+
+_OPTIMIZED, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x1, 0x20, 0x80, 0x200  # co_flags
+_SUSPENDS = _GENERATOR | _COROUTINE | _ASYNC_GENERATOR
+_MAX_CHAIN = 1000
+_class_dict = type.__dict__["__dict__"].__get__
+_mro = type.__dict__["__mro__"].__get__
 
 
 def pause() -> None:
@@ -32,53 +53,236 @@ def pause() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """One call that runs old code: which, on whose stack, at which line."""
+    """
+    One call that runs old code.
+
+    Attributes:
+        code: Which.
+        holder: On whose stack: ``thread Ticker``, ``task Task-7``, ``generator in thread MainThread``.
+        line: At which line.
+        kind: "thread", "task", "generator" or "async generator".
+    """
 
     code: types.CodeType
     holder: str
     line: int
+    kind: str = "thread"
+
+    @property
+    def qualname(self) -> str:
+        """The function's name; with its class from 3.11 on."""
+        return getattr(self.code, "co_qualname", self.code.co_name)
 
     def __str__(self) -> str:
-        return f"{self.holder} in {self.code.co_name}:{self.line}"
+        return f"{self.holder} in {self.qualname}:{self.line}"
+
+
+# ---------------------------------------------------------------- lists
+
+
+class _Search:
+    """One look at everything that runs or waits."""
+
+    def __init__(self, codes: Iterable[types.CodeType], rest: Rest) -> None:
+        self.wanted = {id(c): c for c in codes}
+        self.rest = rest
+        self.found: list[Inside] = []
+        self.seen: set[int] = set()
+        self.loops: dict[int, Any] = {}
+        # Whatever can wait outside of a stack: only then are local variables looked at.
+        self.suspends = any(c.co_flags & _SUSPENDS for c in self.wanted.values())
+
+    def threads(self) -> None:
+        """Stacks of all threads; on the way, event loops, and generators that a frame knows by name."""
+        names = thread_names()
+        for ident, top in stacks():
+            holder = f"thread {names.get(ident, ident)}"
+            frame: types.FrameType | None = top
+            inner: Mapping[str, Any] | None = {}
+            while frame is not None:
+                self._note(frame.f_code, holder, frame, "thread")
+                if ours(frame):
+                    inner = {}
+                elif self.suspends or frame.f_code.co_name in _LOOP_FUNCTIONS:
+                    inner = locals_of(frame, inner)
+                    for value in inner.values():
+                        self._look(value, holder)
+                else:
+                    inner = None
+                self.rest()
+                frame = frame.f_back
+
+    def tasks(self) -> None:
+        """Tasks of all loops with what they await, and the loops' asynchronous generators."""
+        for task in _tasks(self.loops.values()):
+            holder = f"task {_task_name(task)}"
+            for here in _awaited(_task_coroutine(task)):
+                self._suspended(here, holder, "task")
+                if self.suspends:
+                    for value in _inner_values(here):
+                        if id(type(value)) in _SUSPENDED:
+                            self._chain(value, holder)
+            self.rest()
+        for loop in self.loops.values():
+            for generator in _members(attributes(loop).get("_asyncgens")):
+                self._chain(generator, "event loop")
+                self.rest()
+
+    def _look(self, value: Any, holder: str) -> None:
+        kind = type(value)
+        if id(kind) in _SUSPENDED:
+            self._chain(value, holder)
+        elif kind is _known("asyncio.runners", "Runner"):
+            self._look(attributes(value).get("_loop"), holder)
+        elif _derives(kind, _known("asyncio.events", "AbstractEventLoop")):
+            self.loops[id(value)] = value
+
+    def _chain(self, first: Any, holder: str) -> None:
+        for here in _awaited(first):
+            kind = _SUSPENDED[id(type(here))].kind
+            self._suspended(here, f"{kind} in {holder}", kind)
+
+    def _suspended(self, here: Any, holder: str, kind: str) -> None:
+        fields = _SUSPENDED[id(type(here))]
+        frame = getattr(here, fields.frame)
+        if frame is not None:
+            self._note(getattr(here, fields.code), holder, frame, kind)
+
+    def _note(self, code: types.CodeType, holder: str, frame: types.FrameType, kind: str) -> None:
+        if id(code) in self.wanted and id(frame) not in self.seen:
+            self.seen.add(id(frame))
+            self.found.append(Inside(code, holder, frame.f_lineno or 0, kind))
 
 
 def inside(codes: Iterable[types.CodeType], rest: Rest) -> list[Inside]:
     """
-    Calls that are in one of *codes* now: on thread stacks, in asyncio tasks, in generators that a frame iterates by name.
+    Calls that are in one of *codes* now.
 
-    Call from any thread; the caller's own suture frames don't count.
+    On thread stacks (any thread, the caller's too), in asyncio tasks of any loop with what they await, in the loops'
+    asynchronous generators, and in generators that a frame or a task has in a local variable.  On no list: generators in
+    containers and in iterators of C, greenlets; the count has them.
+
+    Args:
+        codes: Old code objects.
+        rest: Called between steps.
     """
-    wanted = {id(c) for c in codes}
-    found: list[Inside] = []
-    seen: set[int] = set()
-    loops: dict[int, Any] = {}
-    names = _thread_names()
-    for ident, top in list(sys._current_frames().items()):
-        frame: types.FrameType | None = top
-        while frame is not None:
-            code = frame.f_code
-            if id(code) in wanted and id(frame) not in seen:
-                seen.add(id(frame))
-                found.append(Inside(code, f"thread {names.get(ident, ident)}", frame.f_lineno or 0))
-            elif code.co_name == "_run_once":
-                loop = frame.f_locals.get("self")
-                loops[id(loop)] = loop
-            frame = frame.f_back
-        rest()
-    for loop in loops.values():
-        for task in _tasks(loop):
-            for code, line, key in _awaited(task):
-                if id(code) in wanted and key not in seen:
-                    seen.add(key)
-                    found.append(Inside(code, f"task {task.get_name()}", line))
-            rest()
-    return found
+    search = _Search(codes, rest)
+    search.threads()
+    search.tasks()
+    return search.found
+
+
+class _Fields:
+    """Names of the attributes of one kind of suspendable object."""
+
+    __slots__ = ("code", "frame", "kind", "waits_for")
+
+    def __init__(self, kind: str, prefix: str, waits_for: str) -> None:
+        self.kind = kind
+        self.frame, self.code, self.waits_for = f"{prefix}_frame", f"{prefix}_code", f"{prefix}_{waits_for}"
+
+
+_SUSPENDED: Mapping[int, _Fields] = {  # by id: a metaclass may define `__hash__`
+    id(types.GeneratorType): _Fields("generator", "gi", "yieldfrom"),
+    id(types.CoroutineType): _Fields("coroutine", "cr", "await"),
+    id(types.AsyncGeneratorType): _Fields("async generator", "ag", "await"),
+}
+_LOOP_FUNCTIONS = frozenset(("_run_once", "run_forever", "run_until_complete", "run"))
+
+
+def _awaited(first: Any) -> Iterator[Any]:
+    """A generator or coroutine and what it waits for, down to what isn't Python code."""
+    here = first
+    for _ in range(_MAX_CHAIN):
+        if id(type(here)) not in _SUSPENDED:
+            # `async for` and `anext` put an object of C between a coroutine and the generator.  A future isn't looked
+            # through: it belongs to another task, or to nobody.
+            between = type(here).__module__ == "builtins" if type(type(here)) is type else False
+            here = next((r for r in gc.get_referents(here) if id(type(r)) in _SUSPENDED), None) if between else None
+            if here is None:
+                return
+        yield here
+        here = getattr(here, _SUSPENDED[id(type(here))].waits_for)
+
+
+def _inner_values(here: Any) -> Sequence[Any]:
+    """What a suspended frame refers to, its locals among it."""
+    if sys.version_info >= (3, 11):
+        return gc.get_referents(here)
+    frame = getattr(here, _SUSPENDED[id(type(here))].frame)
+    return gc.get_referents(frame) if frame is not None else ()
+
+
+def _known(module: str, name: str) -> Any:
+    """Something of a module that the program has loaded; _Nothing if it hasn't."""
+    loaded = sys.modules.get(module)
+    return loaded.__dict__.get(name, _Nothing) if type(loaded) is types.ModuleType else _Nothing
+
+
+class _Nothing:
+    """No object is one of these."""
+
+
+def _derives(kind: type, base: Any) -> bool:
+    """``issubclass``, without a metaclass's opinion."""
+    return any(c is base for c in _mro(kind))
+
+
+def _tasks(loops: Iterable[Any]) -> list[Any]:
+    found: dict[int, Any] = {}
+    # Up to 3.13 sets of all tasks of all loops; since then C keeps them, a loop at a time.
+    for name in ("_all_tasks", "_scheduled_tasks", "_eager_tasks"):
+        found.update((id(t), t) for t in _members(_known("asyncio.tasks", name)))
+    all_tasks = _known("asyncio.tasks", "all_tasks")
+    if sys.version_info >= (3, 14) and type(all_tasks) in (types.FunctionType, types.BuiltinFunctionType):
+        for loop in loops:
+            for _ in range(10):
+                try:
+                    found.update((id(t), t) for t in all_tasks(loop))
+                    break
+                except (RuntimeError, TypeError):  # a task came or went meanwhile
+                    continue
+    bases = [_known("_asyncio", "Task"), _known("asyncio.tasks", "_PyTask")]
+    return [t for t in found.values() if any(_derives(type(t), b) for b in bases) and not _task_done(t)]
+
+
+def _members(weak: Any) -> list[Any]:
+    """What is in a set or a weak set; another thread may be writing."""
+    if type(weak) not in (set, weakref.WeakSet):
+        return []
+    for _ in range(10):
+        try:
+            return list(weak)
+        except RuntimeError:  # changed size meanwhile
+            continue
+    return []
+
+
+def _of_task(task: Any, name: str) -> Any:
+    """Call a method of asyncio's own task class, whatever a subclass makes of it."""
+    for base in _mro(type(task)):
+        if base is _known("_asyncio", "Task") or base is _known("asyncio.tasks", "_PyTask"):
+            return getattr(base, name)(task)
+    return None
+
+
+def _task_coroutine(task: Any) -> Any:
+    return _of_task(task, "get_coro")
+
+
+def _task_name(task: Any) -> str:
+    name = _of_task(task, "get_name")
+    return name if type(name) is str else "?"
+
+
+def _task_done(task: Any) -> bool:
+    return bool(_of_task(task, "done"))
 
 
 def running_constants() -> set[int]:
     """Ids of the code objects inside module bodies that are running now (a script's ``__main__`` is, all its life)."""
     found: set[int] = set()
-    for top in list(sys._current_frames().values()):
+    for _, top in stacks():
         frame: types.FrameType | None = top
         while frame is not None:
             if frame.f_code.co_name == "<module>":
@@ -91,43 +295,121 @@ def running_constants() -> set[int]:
     return found
 
 
-def _thread_names() -> dict[int, str]:
-    threading = sys.modules.get("threading")
-    if threading is None:
-        return {}
-    return {i: t.name for i, t in list(threading._active.items())}
+# ---------------------------------------------------------------- reading frames and foreign objects
 
 
-def _tasks(loop: Any) -> list[Any]:
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None or loop is None:
-        return []
-    for _ in range(10):
-        try:
-            return list(asyncio.all_tasks(loop))
-        except (RuntimeError, TypeError):  # a task came or went meanwhile
-            continue
-    return []
+def stacks() -> list[tuple[int, types.FrameType]]:
+    """
+    (Thread, innermost frame that isn't suture's) of all threads.
 
-
-def _awaited(task: Any) -> Iterator[tuple[types.CodeType, int, int]]:
-    """Code, line and frame id of each coroutine and generator on a task's await chain."""
-    here = task.get_coro()
-    for _ in range(1000):
-        if here is None:
-            return
-        kind = type(here)
-        if kind is types.CoroutineType:
-            frame, code, following = here.cr_frame, here.cr_code, here.cr_await
-        elif kind is types.GeneratorType:
-            frame, code, following = here.gi_frame, here.gi_code, here.gi_yieldfrom
-        elif kind is types.AsyncGeneratorType:
-            frame, code, following = here.ag_frame, here.ag_code, here.ag_await
-        else:
-            return
+    A frame of ours in one of our own variables would be a cycle: it, its callers and all that they hold (old code among
+    it) would live until the next collection.
+    """
+    found: list[tuple[int, types.FrameType]] = []
+    frame: types.FrameType | None
+    for ident, frame in sys._current_frames().items():
+        while frame is not None and ours(frame):
+            frame = frame.f_back
         if frame is not None:
-            yield code, frame.f_lineno or 0, id(frame)
-        here = following
+            found.append((ident, frame))
+    frame = None
+    return found
+
+
+def ours(frame: types.FrameType) -> bool:
+    """True if the frame runs suture itself."""
+    name = dict.get(frame.f_globals, "__name__")
+    return type(name) is str and name.partition(".")[0] == "suture"
+
+
+def locals_of(frame: types.FrameType, inner: Mapping[str, Any] | None) -> dict[str, Any]:
+    """
+    Local variables of a frame, without leaving a trace in it.
+
+    Up to 3.12 reading them makes a snapshot that stays with the frame and keeps its values alive for as long as the frame
+    runs (an old generator would never drain).  It is emptied again, unless somebody else has it (``locals()`` is the same
+    dictionary) or a trace function may be at work, for then the interpreter will write it back.
+
+    Args:
+        frame: A frame of any thread.
+        inner: Locals of the frame that this one calls; a trace function has the traced frame among them.  {} if there is
+            none, None if not known.
+    """
+    if not frame.f_code.co_flags & _OPTIMIZED:
+        space = frame.f_locals
+        return dict(space) if type(space) is dict and space is not frame.f_globals else {}
+    if sys.version_info >= (3, 13):
+        return dict(frame.f_locals)
+    snapshot = frame.f_locals
+    values = dict(snapshot)
+    alone = sys.getrefcount(snapshot) <= 3  # the frame, `snapshot`, the argument
+    if alone and inner is not None and frame.f_trace is None and not any(v is frame for v in inner.values()):
+        snapshot.clear()
+    return values
+
+
+def attributes(here: object) -> Mapping[str, Any]:
+    """The instance dictionary, through the descriptor that the interpreter made: a class may define its own ``__dict__``."""
+    kind = type(here)
+    for cls in _mro(kind):
+        slot = _class_dict(cls).get("__dict__")
+        if type(slot) is types.GetSetDescriptorType:
+            try:
+                own = slot.__get__(here, kind)
+            except (AttributeError, TypeError):
+                continue
+            if type(own) is dict:
+                return own
+    return {}
+
+
+def thread_names() -> dict[int, str]:
+    """Names of the threads by identifier, as far as ``threading`` knows them."""
+    active = _known("threading", "_active")
+    if type(active) is not dict:
+        return {}
+    names = {i: attributes(t).get("_name") for i, t in list(active.items())}
+    return {i: name for i, name in names.items() if type(name) is str}
+
+
+# ---------------------------------------------------------------- counts
+
+# Free-threaded builds have no count: a code object's is a constant there.
+_COUNTS = "t" not in getattr(sys, "abiflags", "")
+_HELD_TWICE = sys.version_info < (3, 12)  # a generator object has its code, and its frame has it too
+
+
+def references(codes: Sequence[types.CodeType]) -> list[int]:
+    """
+    References to each code object, what asking adds left out (a dummy tells how much that is on this version).
+
+    Args:
+        codes: A list or tuple; its own reference counts as one, the caller's variables count as any other.
+    """
+    dummy = compile("0", "", "eval")
+    over = next(map(sys.getrefcount, (dummy,))) - 2  # the tuple and the variable
+    return [n - over for n in map(sys.getrefcount, codes)]
+
+
+def count_inside(codes: Sequence[types.CodeType], accounted: Sequence[int]) -> list[int] | None:
+    """
+    Calls inside each of *codes*, by the exact count.
+
+    Args:
+        codes: A list or tuple; the caller holds them nowhere else.
+        accounted: For each, references that aren't calls: functions made from it, constants of enclosing code.
+
+    Returns:
+        Running frames, suspended generators and coroutines, and dead frames that a traceback keeps; None on a
+        free-threaded build, which doesn't count.
+    """
+    if not _COUNTS:
+        return None
+    return [_calls(c.co_flags, n - 1 - a) for c, n, a in zip(codes, references(codes), accounted)]
+
+
+def _calls(flags: int, held: int) -> int:
+    return max(0, (held + 1) // 2 if _HELD_TWICE and flags & _SUSPENDS else held)
 
 
 class Drain:
@@ -142,8 +424,10 @@ class Drain:
         self._gone: collections.deque[None] = collections.deque()
         self._lock = _thread.allocate_lock()
         self._lock.acquire()
-        self._last = last
+        self._once = collections.deque([last])
+        self._count = sys.maxsize  # until all are made: some may go meanwhile
         self._refs = [weakref.ref(c, self._one_gone) for c in {id(c): c for c in codes}.values()]
+        self._count = len(self._refs)
         self._open_if_done()
 
     def _one_gone(self, _: object) -> None:
@@ -151,25 +435,30 @@ class Drain:
         self._open_if_done()
 
     def _open_if_done(self) -> None:
-        if len(self._gone) >= len(getattr(self, "_refs", (0,))) and self._lock.locked():
-            last, self._last = self._last, None
-            try:
-                self._lock.release()
-            except RuntimeError:  # another thread was first
-                return
-            if last is not None:
-                last()
+        if len(self._gone) < self._count:
+            return
+        try:
+            last = self._once.pop()
+        except IndexError:  # another thread was first
+            return
+        self._lock.release()
+        if last is not None:
+            last()
 
     def left(self) -> int:
         """Old code objects that are still referenced."""
         return sum(r() is not None for r in self._refs)
 
-    def calls(self) -> int:
-        """References to old code that are left: one a running call or suspended generator (two on 3.10 and 3.11)."""
-        dummy = compile("0", "", "eval")
-        over = next(map(sys.getrefcount, (dummy,))) - 1
-        alive = [c for c in (r() for r in self._refs) if c is not None]
-        return sum(n - over - 1 for n in map(sys.getrefcount, alive))
+    def calls(self) -> int | None:
+        """
+        Calls still in old code, by the exact count; None on a free-threaded build.
+
+        Who else holds a code object (a copy made of the old function, a profiler's table) counts as one.
+        """
+        if not _COUNTS:
+            return None
+        alive = list(filter(None, map(weakref.ref.__call__, self._refs)))
+        return sum(_calls(c.co_flags, n - 1) for c, n in zip(alive, references(alive)))
 
     def done(self) -> bool:
         """True once nobody is inside and nobody can enter."""
@@ -177,9 +466,6 @@ class Drain:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for that, *timeout_s* seconds at the most; True if it came."""
-        if self.done():
-            return True
-        if self._lock.acquire(timeout=timeout_s):
-            self._lock.release()
-            return True
+        if not self.done() and self._lock.acquire(timeout=min(max(0.0, timeout_s), _thread.TIMEOUT_MAX)):
+            self._lock.release()  # for the next one who waits
         return self.done()

@@ -47,6 +47,7 @@ class Pace:
         self._since = 0  # up to where time has been given to a phase
 
     def __call__(self) -> None:
+        """Rest if it's time."""
         if not self._wall:
             self._begin()
         elif _wall() - self._wall >= SLICE_NS:

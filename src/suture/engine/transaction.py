@@ -309,6 +309,8 @@ class _Transaction:
         try:
             with self._phase("read"):
                 patch = self._read(source)
+                if self._is_live():
+                    return self._report(State.COMMITTED if commit else State.PLANNED, True), [], None
             with self._phase("compile"):
                 pairs = self._compile(patch)
             with self._phase("resolve"):
@@ -458,6 +460,18 @@ class _Transaction:
                 Finding(finding.code, Severity.WARNING, finding.target, f"left out: {finding.message}", finding.hint)
             )
         return patch
+
+    def _is_live(self) -> bool:
+        """True if this very patch is live and nothing stands on it: nothing to do."""
+        stack = self.engine.stack
+        mine = next((a for a in reversed(stack) if a.patch_id == self.patch_id), None)
+        if mine is None or any(mine.places() & a.places() for a in stack[stack.index(mine) + 1 :]):
+            return False
+        if any(swap.read(e.store.owner, e.store.name, e.store.via) is not e.store.new for e in mine.undo.entries if e.store.name == "__code__"):
+            return False
+        self.rows = [Row(r.target, "already-fixed", r.functions) for r in (mine.report.changed if mine.report else ())]
+        self.find(Finding("already-fixed", Severity.NOTE, self.patch_id, "this patch is live already"))
+        return True
 
     def _compile(self, patch: Patch) -> list[tuple[Change, Definition | None, Definition]]:
         out = []

@@ -2,180 +2,314 @@
 The structural walk: functions that can be reached from modules, classes, frames and objects, without a walk of the heap.
 
 Looks where Python code puts functions: dictionaries of modules and classes, closures, defaults, wrappers, containers, and
-(when asked) attributes of instances.  Runs nobody's code, never recurses, rests between steps.  3.7 to 6.7 us a function
-on CPython 3.10 to 3.15; ``gc.get_referrers`` holds the GIL for 13 to 16 ms per million objects instead.
+(when asked) whatever instances refer to.  Never recurses, rests between steps.  10 to 16 us a function on CPython 3.10 to
+3.15, in slices; ``gc.get_referrers`` holds the GIL for 13 to 16 ms per million objects instead.
+
+Rule: runs nobody's code.  A class may define ``__iter__``, ``items``, ``__dict__`` or ``__class__`` as it likes; here objects
+are read through the built-in type that they derive from.
 """
 
 from __future__ import annotations
 
 import collections
 import functools
+import gc
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from suture.engine.frames import attributes, locals_of, ours, references, stacks, thread_names
 
 __all__ = ["find_by_code", "frame_roots", "module_roots", "walk"]
 
 Rest = Callable[[], None]
 MAX_ELEMENTS = 10_000
 LIMIT = 200_000
+_TRIES = 3
+_STRIDE = 32  # children between two rests
+_OUR_MODULES = ("suture", "_suture_in_this_process")
 _LRU = type(functools.lru_cache(lambda: None))
-_LEAF = frozenset((str, bytes, int, float, complex, bool, type(None), types.CodeType, bytearray, range, type(...), slice))
+# Sets of types go by id: a metaclass may define ``__hash__`` and ``__eq__``.
+_PLAIN_TYPES = (str, bytes, bytearray, int, float, complex, bool, range, slice, types.CodeType)
+_LEAF = frozenset(map(id, (*_PLAIN_TYPES, type(None), type(...), type(NotImplemented))))
+_DICT = id(dict)
 _class_dict = type.__dict__["__dict__"].__get__
-_CONTAINERS = (list, tuple, set, frozenset, collections.deque)
+_mro = type.__dict__["__mro__"].__get__
+_flags = type.__dict__["__flags__"].__get__
+_module_dict: Any = types.ModuleType.__dict__["__dict__"].__get__  # type: ignore[index]
+_HEAP_TYPE = 1 << 9
+_SEQUENCES: tuple[Any, ...] = (list, tuple, collections.deque)
+_SETS: tuple[Any, ...] = (set, frozenset)
+# Instances that are nothing but a way to a function: looked into always.
+_HOLDERS = (functools.partialmethod, functools.cached_property, functools.singledispatchmethod)
+# What the fields of built-in wrappers are read with, in subclasses too.
+_FIELDS: tuple[tuple[type, tuple[tuple[str, Any], ...]], ...] = tuple(
+    (kind, tuple((name, kind.__dict__[name].__get__) for name in names))
+    for kind, names in (
+        (staticmethod, ("__func__",)),
+        (classmethod, ("__func__",)),
+        (property, ("fget", "fset", "fdel")),
+        (functools.partial, ("func", "args", "keywords")),
+    )
+)
+# Where an instance refers to one of these, the name of the attribute is worth reading its dictionary for.
+_TELLING = frozenset(map(id, (types.FunctionType, types.MethodType, functools.partial, dict, list, tuple, set, collections.deque)))
 
 
 def module_roots() -> list[tuple[str, object]]:
     """Dictionaries of all loaded modules but our own, by module name."""
     roots: list[tuple[str, object]] = []
     for name, module in list(sys.modules.items()):
-        if issubclass(type(module), types.ModuleType) and name.partition(".")[0] != "suture":
-            roots.append((name, module.__dict__))
+        if type(name) is str and issubclass(type(module), types.ModuleType) and name.partition(".")[0] not in _OUR_MODULES:
+            roots.append((name, _module_dict(module)))
     return roots
 
 
-def frame_roots() -> list[tuple[str, object]]:
+def frame_roots(rest: Rest = lambda: None) -> list[tuple[str, object]]:
     """Local variables of the frames on all threads' stacks, our own left out."""
     roots: list[tuple[str, object]] = []
-    for ident, top in list(sys._current_frames().items()):
+    names = thread_names()
+    for ident, top in stacks():
         frame: types.FrameType | None = top
+        inner: Mapping[str, Any] = {}
         while frame is not None:
-            if not str(frame.f_globals.get("__name__", "")).startswith("suture.") and frame.f_locals is not frame.f_globals:
-                roots.append((f"locals of {frame.f_code.co_name} in thread {ident}", dict(frame.f_locals)))
+            if ours(frame):
+                inner = {}
+            else:
+                inner = locals_of(frame, inner)
+                roots.append((f"thread {names.get(ident, ident)} in {frame.f_code.co_name}", inner))
+            rest()
             frame = frame.f_back
     return roots
 
 
+class _Seen:
+    """
+    Objects that were expanded, kept alive so that their ids stay theirs.
+
+    In 64 parts, since growing one big dictionary is a hold of the GIL of 1 to 2 ms, and so is dropping it at once.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[dict[int, object]] = [{} for _ in range(64)]
+
+    def add(self, thing: object) -> bool:
+        """True if it's new."""
+        key = id(thing)
+        part = self._parts[key >> 4 & 63]
+        if key in part:
+            return False
+        part[key] = thing
+        return True
+
+    def drop(self, rest: Rest) -> None:
+        """Let go, in slices."""
+        for part in self._parts:
+            while part:
+                for _ in range(min(_STRIDE, len(part))):
+                    part.popitem()
+                rest()
+
+
 def walk(
-    roots: Iterable[tuple[str, object]], *, rest: Rest, instances: bool = False, limit: int = LIMIT
+    roots: Iterable[tuple[str, object]],
+    *,
+    rest: Rest,
+    instances: bool = False,
+    limit: int = LIMIT,
+    skipped: list[str] | None = None,
 ) -> Iterator[tuple[str, types.FunctionType]]:
     """
     Functions reachable from *roots*.
 
     Args:
-        roots: (name, object).
-        rest: Called after each object.
-        instances: Look into attributes of instances too.
+        roots: (name, object); dictionaries among them are namespaces.
+        rest: Called between steps.
+        instances: Look into instances of any type too.
         limit: Objects looked at, at the most.
+        skipped: Filled with the paths of what wasn't looked at: too large, or written to all the time.
 
     Yields:
-        (path, function), once for each place that holds it.
+        (path, function), once for each place that holds it; what a function holds is looked at once.
     """
-    todo: collections.deque[tuple[str, object]] = collections.deque(roots)
-    keep = [o for _, o in todo]  # ids stay taken as long as the objects live
-    seen: set[int] = set(map(id, keep))
-    looked = 0
-    while todo and looked < limit:
-        path, here = todo.popleft()
-        looked += 1
-        for step, child in _children(here, instances):
-            kind = type(child)
-            if kind in _LEAF:
-                continue
-            if kind is types.FunctionType:
-                yield path + step, child  # type: ignore[misc]
-            if id(child) not in seen:
-                seen.add(id(child))
-                keep.append(child)
-                todo.append((path + step, child))
-        rest()
+    left_out: list[str] = [] if skipped is None else skipped
+    seen = _Seen()
+    # Two queues and no pairs: tuples by the thousand would bring on collections, each a hold of the GIL.
+    paths: collections.deque[str] = collections.deque()
+    objects: collections.deque[object] = collections.deque()
+    for name, root in roots:
+        if seen.add(root):
+            paths.append(name)
+            objects.append(root)
+    namespaces = len(objects)
+    looked = turns = 0
+    here: object = None
+    child: object = None
+    try:
+        while objects and looked < limit:
+            path, here = paths.popleft(), objects.popleft()
+            looked += 1
+            for step, child in _children(here, instances, looked <= namespaces, path, left_out):
+                turns += 1
+                if not turns % _STRIDE:
+                    rest()
+                if id(type(child)) in _LEAF:
+                    continue
+                if type(child) is types.FunctionType:
+                    yield path + step, child
+                if seen.add(child):
+                    paths.append(path + step)
+                    objects.append(child)
+            rest()
+        if objects:
+            left_out.append(f"{len(objects)} objects beyond the first {limit}")
+    finally:
+        here = child = None
+        while objects:
+            for _ in range(min(_STRIDE, len(objects))):
+                objects.pop()
+                paths.pop()
+            rest()
+        seen.drop(rest)
 
 
-def _children(here: Any, instances: bool) -> Iterator[tuple[str, object]]:
+def _children(here: Any, instances: bool, namespace: bool, path: str, left_out: list[str]) -> Iterator[tuple[str, object]]:
     kind = type(here)
-    if kind is dict or issubclass(kind, (dict, types.MappingProxyType)):
-        for key, value in _items(here):
-            yield (f".{key}" if type(key) is str else "[...]"), value
+    if issubclass(kind, dict):
+        yield from _of_dict(here, namespace, path, left_out)
     elif kind is types.FunctionType:
-        yield from _function_parts(here)
+        yield from _of_function(here)
+    elif kind is types.MappingProxyType:
+        yield from (("", v) for v in gc.get_referents(here))  # its own methods would call those of what it stands for
     elif issubclass(kind, type):
-        yield from ((f".{k}", v) for k, v in _items(_class_dict(here)))
-    elif issubclass(kind, _CONTAINERS):
-        if len(here) <= MAX_ELEMENTS:
-            yield from (("[...]", v) for v in _snapshot(here))
+        yield from ((f".{k}", v) for k, v in _snapshot(_class_dict(here).items, path, left_out))
+    elif issubclass(kind, _SEQUENCES):
+        yield from _of_elements(here, _SEQUENCES, path, left_out)
+    elif issubclass(kind, _SETS):
+        yield from (("{...}", v) for _, v in _of_elements(here, _SETS, path, left_out))
     elif kind is types.MethodType:
         yield ".__func__", here.__func__
         if instances:
             yield ".__self__", here.__self__
-    elif issubclass(kind, (staticmethod, classmethod)):
-        yield ".__func__", here.__func__
-    elif issubclass(kind, property):
-        yield from ((f".{n}", getattr(here, n)) for n in ("fget", "fset", "fdel"))
-    elif issubclass(kind, (functools.partial, functools.partialmethod)):
-        yield ".func", here.func
-        yield ".args", here.args
-        yield ".keywords", here.keywords
-    elif kind is _LRU:
-        yield ".__wrapped__", here.__wrapped__
     elif kind is types.CellType:
-        try:
-            yield "", here.cell_contents
-        except ValueError:  # not filled yet
-            return
+        yield from _of_cell("", here)
+    elif kind is _LRU:
+        own = _snapshot(attributes(here).items, path, left_out)
+        yield from ((f".{k}", v) for k, v in own)
+        if not any(k == "__wrapped__" for k, _ in own):
+            yield from (("(cached)", r) for r in gc.get_referents(here) if type(r) is types.FunctionType)
     elif issubclass(kind, types.ModuleType):
         return  # a root of its own
-    elif instances or kind in _HOLDERS:
-        yield from _attributes(here)
+    else:
+        fields = next((f for wrapper, f in _FIELDS if issubclass(kind, wrapper)), None)
+        if fields is not None:
+            yield from ((f".{name}", read(here, kind)) for name, read in fields)
+        elif issubclass(kind, _HOLDERS):
+            yield from _named(here, path, left_out)
+        elif instances:
+            yield from _of_instance(here, path, left_out)
 
 
-_HOLDERS = frozenset((functools.cached_property, functools.singledispatchmethod))
+def _of_dict(here: dict[Any, Any], namespace: bool, path: str, left_out: list[str]) -> Iterator[tuple[str, object]]:
+    if not namespace:
+        if len(dict.keys(here)) > MAX_ELEMENTS:
+            left_out.append(path)
+            return
+        if all(_plain(_snapshot(functools.partial(part, here), path, left_out)) for part in (dict.values, dict.keys)):
+            return
+    for key, value in _snapshot(functools.partial(dict.items, here), path, left_out):
+        if type(key) is str:
+            yield (f".{key}" if namespace else f"[{key!r:.40}]"), value
+        elif type(key) is int:
+            yield f"[{key}]", value
+        else:
+            yield "[...]", value
+            yield "(key)", key
 
 
-def _function_parts(function: types.FunctionType) -> Iterator[tuple[str, object]]:
+def _plain(values: Sequence[object]) -> bool:
+    """True if none of them can lead to a function; one pass in C."""
+    return _LEAF.issuperset(map(id, map(type, values)))
+
+
+def _of_elements(here: Any, bases: Sequence[Any], path: str, left_out: list[str]) -> Iterator[tuple[str, object]]:
+    base = next(b for b in bases if issubclass(type(here), b))
+    if base.__len__(here) > MAX_ELEMENTS:
+        left_out.append(path)
+        return
+    values = _snapshot(functools.partial(base.__iter__, here), path, left_out)
+    if not _plain(values):
+        yield from ((f"[{i}]", v) for i, v in enumerate(values))
+
+
+def _of_function(function: types.FunctionType) -> Iterator[tuple[str, object]]:
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
-        try:
-            yield f"<{name}>", cell.cell_contents
-        except ValueError:  # not filled yet
-            continue
-    yield from ((f".{k}", v) for k, v in _items(function.__dict__))
-    yield from (("(default)", v) for v in function.__defaults__ or ())
-    yield from ((f"({k}=)", v) for k, v in _items(function.__kwdefaults__ or {}))
+        yield from _of_cell(f"<{name}>", cell)
+    defaults, named = function.__defaults__, function.__kwdefaults__
+    # Reading `__dict__` makes one, for good: only if there's a dictionary besides globals, builtins and the named defaults.
+    dicts = list(map(id, map(type, gc.get_referents(function)))).count(_DICT)
+    if dicts > 2 + (named is not None) or type(function.__globals__) is not dict:
+        yield from ((f".{k}", v) for k, v in list(dict.items(function.__dict__)))
+    if defaults is not None:
+        yield from (("(default)", v) for v in tuple.__iter__(defaults))
+    if named is not None:
+        yield from ((f"({k}=)", v) for k, v in list(dict.items(named)))
+    if sys.version_info >= (3, 14):
+        yield ".__annotate__", function.__annotate__
 
 
-def _items(mapping: Any) -> list[tuple[Any, Any]]:
-    """A snapshot; another thread may be writing."""
-    for _ in range(100):
-        try:
-            return list(mapping.items())
-        except RuntimeError:  # changed size meanwhile
-            continue
-    return []
-
-
-def _snapshot(container: Any) -> list[Any]:
-    for _ in range(100):
-        try:
-            return list(container)
-        except RuntimeError:  # changed size meanwhile
-            continue
-    return []
-
-
-def _attributes(here: object) -> Iterator[tuple[str, object]]:
-    """Instance attributes, ``__dict__`` and slots, without running a property."""
+def _of_cell(step: str, cell: types.CellType) -> Iterator[tuple[str, object]]:
     try:
-        own = object.__getattribute__(here, "__dict__")
-    except AttributeError:
-        own = None
-    if type(own) is dict:
-        yield from ((f".{k}", v) for k, v in _items(own))
-    for cls in type(here).__mro__:
-        if cls.__module__ == "builtins":
+        yield step, cell.cell_contents
+    except ValueError:  # not filled yet
+        return
+
+
+def _of_instance(here: object, path: str, left_out: list[str]) -> Iterator[tuple[str, object]]:
+    """
+    What an instance of any type refers to, as the garbage collector sees it: generators and objects of C too.
+
+    Names are read only where that pays: reading ``__dict__`` makes one for each object (3.11+), which would stay.
+    """
+    kind = type(here)
+    if kind is types.FrameType and ours(here):  # type: ignore[arg-type]
+        return
+    referents = [r for r in gc.get_referents(here) if r is not kind and id(type(r)) not in _LEAF]
+    own: object = None
+    if not _TELLING.isdisjoint(map(id, map(type, referents))):
+        named = list(_named(here, path, left_out))
+        yield from named
+        own = attributes(here)
+        covered = {id(v) for _, v in named}
+        referents = [r for r in referents if id(r) not in covered]
+    yield from (("[?]", r) for r in referents if r is not own)
+
+
+def _named(here: object, path: str, left_out: list[str]) -> Iterator[tuple[str, object]]:
+    """Instance attributes, ``__dict__`` and slots, without running a property."""
+    yield from ((f".{k}", v) for k, v in _snapshot(attributes(here).items, path, left_out))
+    kind = type(here)
+    for cls in _mro(kind):
+        if not _flags(cls) & _HEAP_TYPE:
             continue
-        for name, slot in _items(_class_dict(cls)):
+        for name, slot in _snapshot(_class_dict(cls).items, path, left_out):
             if type(slot) is types.MemberDescriptorType:
                 try:
-                    yield f".{name}", slot.__get__(here, type(here))
+                    yield f".{name}", slot.__get__(here, kind)
                 except AttributeError:  # an empty slot
                     continue
 
 
-def _references(codes: Sequence[types.CodeType]) -> list[int]:
-    """``sys.getrefcount`` of each, without what asking adds (a dummy tells how much that is)."""
-    dummy = compile("0", "", "eval")
-    over = next(map(sys.getrefcount, (dummy,))) - 1
-    return [n - over for n in map(sys.getrefcount, codes)]
+def _snapshot(view: Callable[[], Iterable[Any]], path: str, left_out: list[str]) -> list[Any]:
+    """A list made in one C call; another thread, or a finaliser in it, may be writing."""
+    for _ in range(_TRIES):
+        try:
+            return list(view())
+        except RuntimeError:  # changed size meanwhile
+            continue
+    left_out.append(path)
+    return []
 
 
 def find_by_code(
@@ -184,8 +318,8 @@ def find_by_code(
     """
     Functions that were made from inner code objects, wherever they're held.
 
-    Looks in modules, then behind the local variables of running frames, then in attributes of instances, and stops as soon
-    as the account closes: references to a code = its enclosing code's constants + functions found + what the control has.
+    Looks in modules, then behind the local variables of running frames, then behind instances, and stops as soon as the
+    account closes: references to a code = its enclosing code's constants + functions found + what the control has.
 
     Args:
         codes: Code objects, each inside its enclosing code's constants.  The last is the control: the caller holds it just
@@ -200,7 +334,7 @@ def find_by_code(
     found: dict[int, dict[int, tuple[str, types.FunctionType]]] = {k: {} for k in wanted}
 
     def left() -> dict[int, int]:
-        counts = _references(codes)
+        counts = references(codes)
         return {id(c): n - counts[-1] - 1 - len(found[id(c)]) for c, n in zip(codes[:-1], counts, strict=False)}
 
     for roots, instances in ((module_roots, False), (frame_roots, True), (module_roots, True)):
@@ -210,4 +344,6 @@ def find_by_code(
             key = id(function.__code__)
             if key in wanted and id(function) not in found[key]:
                 found[key][id(function)] = (path, function)
+                if not any(n > 0 for n in left().values()):
+                    break
     return {k: list(v.values()) for k, v in found.items()}, left()

@@ -2,94 +2,218 @@
 Conservation: carried changes + findings = the whole difference.
 
 Writes the carried changes into the old module's statements and holds the result against the new module's.  What is left over
-must be named by a finding.  Run at the end of each build, on the text that the patch carries, so that a builder that loses
-something says so itself.
+must be named by a finding, by its lines.  Run at the end of each build, on the text that the patch carries, so that a builder
+that loses something says so itself.  Knows nothing of how diff.py matches statements.
 """
 
 from __future__ import annotations
 
 import ast
-import copy
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from suture.engine.facts import compile_text
-from suture.ops.build.diff import single_imports
+from suture.ops.build import nodes
 from suture.ops.build.tree import Source
 from suture.patch import Change, Finding
 
-__all__ = ["unexplained"]
+__all__ = ["rebuilt", "unexplained"]
 
-Entry = tuple[tuple[str, ...], str, str]  # enclosing classes, name, dump
+
+@dataclass(frozen=True)
+class _Leaf:
+    """
+    A statement that isn't looked into, one name of an import, or the header of a class or block.
+
+    Attributes:
+        place: Enclosing classes and blocks.
+        dump: What it is.
+        line: Where it starts.
+        name: Name of an import, or "".
+        is_definition: True for functions and classes, whose order doesn't matter.
+    """
+
+    place: tuple[str, ...]
+    dump: str
+    line: int
+    name: str = ""
+    is_definition: bool = False
+
+    @property
+    def what(self) -> tuple[tuple[str, ...], str]:
+        return self.place, self.dump
 
 
 def unexplained(old: Source, new: Source, changes: Iterable[Change], findings: Iterable[Finding]) -> list[str]:
     """
     Differences that neither a change nor a finding accounts for.
 
+    Args:
+        old: One version.
+        new: The other.
+        changes: Those of this module.
+        findings: The same; evidence "old" and "new" are the lines of statements that a finding names, "alias" the one
+            name of an import.
+
     Returns:
         Descriptions of what is lost, empty if all is accounted for.
     """
-    have, want = Counter(_entries(old.tree.body, ())), Counter(_entries(new.tree.body, ()))
+    left, right = list(_leaves(old, old.tree.body, ())), list(_leaves(new, new.tree.body, ()))
+    lost: list[str] = []
     for change in changes:
-        for text, sign in ((change.before, -1), (change.after, 1)):
-            if text is None:
-                continue
-            node = compile_text(text, classes=change.scope.classes).node
-            for entry in _entries([node], change.scope.classes):
-                have[entry] += sign
-    left = {e: have[e] - want[e] for e in have.keys() | want.keys() if have[e] != want[e]}
-    named = {f.target.partition(":")[2].split("[")[0].split("#")[0] for f in findings}
-    named |= {n.rpartition(".")[2] for n in named if "." in n} | {n.partition(".")[0] for n in named}
-    said = any(not f.target.partition(":")[2] for f in findings)
-    lost = []
-    for classes, name, dump in left:
-        known = ".".join([*classes, name]) in named or name in named or any(c in named for c in classes)
-        if not known and not (said and not name):
-            lost.append(f"{'.'.join([*classes, name]) or 'a statement'}: {dump[:60]}")
+        lost += _take(old, left, change, change.before, change.scope.line_before)
+        lost += _take(new, right, change, change.after, change.scope.line_after)
+    findings = list(findings)
+    docs = list(_docs(old.tree.body, ())), list(_docs(new.tree.body, ()))
+    for finding in findings:
+        for leaves, side in ((left, "old"), (right, "new"), (docs[0], "old"), (docs[1], "new")):
+            _drop(leaves, finding.evidence.get(side, ""), finding.evidence.get("alias", ""))
+    have, want = Counter(leaf.what for leaf in left), Counter(leaf.what for leaf in right)
+    lost += [f"{old.path}:{leaf.line} {leaf.dump[:60]}" for leaf in left if have[leaf.what] > want[leaf.what]]
+    lost += [f"{new.path}:{leaf.line} {leaf.dump[:60]}" for leaf in right if want[leaf.what] > have[leaf.what]]
+    if not lost and not any(f.code == "reordered" for f in findings) and _in_order(left) != _in_order(right):
+        lost.append(f"{new.path}: the order of statements")
+    if not any(f.code == "docs-only" for f in findings) and _differ(*docs):
+        lost.append(f"{new.path}: a docstring")
+    if old.future_flags != new.future_flags and not any(f.code == "future-changed" for f in findings):
+        lost.append(f"{new.path}: from __future__ imports")
     return lost
 
 
-def _entries(body: Sequence[ast.stmt], classes: tuple[str, ...]) -> list[Entry]:
-    """Leaf statements of a body: classes and transparent blocks are opened, their headers are entries of their own."""
-    out: list[Entry] = []
-    for node in body:
-        if isinstance(node, ast.ClassDef):
-            out.append((classes, node.name, ast.dump(_header(node))))
-            out += _entries(node.body, (*classes, node.name))
-        elif isinstance(node, ast.If | ast.Try | ast.With):
-            out.append((classes, "", ast.dump(_header(node))))
-            for block in _block_lists(node):
-                out += _entries(block, classes)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            out += [(classes, name, ast.dump(single)) for name, single in single_imports(node)]
+def _take(source: Source, leaves: list[_Leaf], change: Change, text: str | None, line: int) -> list[str]:
+    """Take the statements that a change carries out of one side; say what of its text isn't there."""
+    if text is None:
+        return []
+    lines = text.count("\n")
+    found = [leaf for leaf in leaves if line <= leaf.line < line + lines]
+    missing = []
+    for wanted in _leaves(source, parsed(text, change.scope.classes), ()):
+        match = next((f for f in found if f.dump == wanted.dump and f.name == wanted.name), None)
+        if match is None or tuple(p for p in match.place if p[0] != " ")[: len(change.scope.classes)] != change.scope.classes:
+            missing.append(f"{source.path}:{line} isn't what the change of {change.target} carries: {wanted.dump[:60]}")
         else:
-            out.append((classes, _name(node), ast.dump(node)))
+            found.remove(match)
+            leaves.remove(match)
+    return missing
+
+
+def _drop(leaves: list[_Leaf], lines: str, name: str) -> None:
+    """Take the statements that a finding names out of one side."""
+    if lines:
+        first, _, last = lines.partition("-")
+        leaves[:] = [
+            leaf for leaf in leaves if not int(first) <= leaf.line <= int(last) or (leaf.name and name and leaf.name != name)
+        ]
+
+
+def _in_order(leaves: Iterable[_Leaf]) -> dict[tuple[str, ...], list[str]]:
+    """Statements of each body in order, definitions left out; only those that aren't alone on one side."""
+    out: dict[tuple[str, ...], list[str]] = {}
+    for leaf in leaves:
+        if not leaf.is_definition and " if TYPE_CHECKING" not in leaf.place:
+            out.setdefault(leaf.place, []).append(leaf.dump)
     return out
 
 
-def _block_lists(node: ast.stmt) -> list[list[ast.stmt]]:
-    found = [getattr(node, name, []) for name in ("body", "orelse", "finalbody")]
-    return found + [h.body for h in getattr(node, "handlers", [])]
+def parsed(text: str, classes: tuple[str, ...] = ()) -> list[ast.stmt]:
+    """Statements of a change's text, which may be indented."""
+    if text[:1] in (" ", "\t"):
+        return ast.parse(f"if 1:\n{text}").body[0].body  # type: ignore[attr-defined, no-any-return]
+    return ast.parse(text).body
 
 
-def _header(node: ast.stmt) -> ast.stmt:
-    made = copy.copy(node)
-    for name in ("body", "orelse", "finalbody"):
-        if hasattr(made, name):
-            setattr(made, name, [])
-    if hasattr(made, "handlers"):
-        made.handlers = [ast.ExceptHandler(h.type, h.name, []) for h in made.handlers]
-    return made
+def _leaves(source: Source, body: Sequence[ast.stmt], place: tuple[str, ...]) -> Iterator[_Leaf]:
+    for node in body:
+        line = nodes.first_line(node)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from _names(source, node, place)
+        elif isinstance(node, ast.ClassDef):
+            parts = [*node.decorator_list, *node.bases, *node.keywords, *getattr(node, "type_params", [])]
+            yield _Leaf(place, f"class {node.name} {' '.join(map(_dump, parts))}", line, is_definition=True)
+            yield from _leaves(source, node.body, (*place, node.name))
+        elif isinstance(node, nodes.BLOCKS):
+            here = " if TYPE_CHECKING" if nodes.is_typing(node) else f" {nodes.header(node)}"
+            yield _Leaf(place, here, line)
+            for at, (_, inner) in enumerate(nodes.blocks(node)):
+                yield from _leaves(source, inner, (*place, here, f" {at}"))
+        elif not (nodes.is_doc(node) or isinstance(node, ast.Pass)):
+            yield _Leaf(place, _dump(node), line, is_definition=isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-def _name(node: ast.stmt) -> str:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return node.name
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    if len(targets) == 1:
-        if isinstance(targets[0], ast.Name):
-            return targets[0].id
-        if isinstance(targets[0], ast.Attribute) and isinstance(targets[0].value, ast.Name):
-            return f"{targets[0].value.id}.{targets[0].attr}"
-    return ""
+def _names(source: Source, node: ast.Import | ast.ImportFrom, place: tuple[str, ...]) -> Iterator[_Leaf]:
+    base = source.absolute(node) if isinstance(node, ast.ImportFrom) else ""
+    for alias in node.names:
+        if base != "__future__":
+            name = alias.asname or alias.name
+            yield _Leaf(place, f"import {base}.{alias.name} as {name}", node.lineno, name)
+
+
+def _docs(body: Sequence[ast.stmt], place: tuple[str, ...]) -> Iterator[_Leaf]:
+    """Docstrings and bare constants; "" stands for the class itself, which has none perhaps."""
+    for node in body:
+        if nodes.is_doc(node):
+            yield _Leaf(place, _dump(node), node.lineno)
+        elif isinstance(node, ast.ClassDef):
+            yield _Leaf((*place, node.name), "", nodes.first_line(node))
+            yield from _docs(node.body, (*place, node.name))
+
+
+def _differ(left: Iterable[_Leaf], right: Iterable[_Leaf]) -> bool:
+    """True if a body that both sides have says something else."""
+    sides: list[dict[tuple[str, ...], list[str]]] = [{}, {}]
+    for side, leaves in zip(sides, (left, right), strict=True):
+        for leaf in leaves:
+            side.setdefault(leaf.place, []).append(leaf.dump)
+    return any(sides[0][place] != sides[1][place] for place in sides[0].keys() & sides[1].keys())
+
+
+def _dump(node: ast.AST) -> str:
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Constant):
+            inner.kind = None
+    return ast.dump(node)
+
+
+# ---------------------------------------------------------------- writing
+
+
+def rebuilt(old: Source, new: Source, changes: Iterable[Change]) -> str:
+    """
+    The old module with the carried changes written into its text: what a person would have on disk after the patch.
+
+    An added statement goes where the new module has it: behind the statement that comes before it there, if the old one has
+    that too.
+    """
+    lines = list(old.lines)
+    edits: list[tuple[int, int, int, str]] = []  # line, lines to take out, order, text
+    for change in changes:
+        after = change.after or ""
+        if change.before is not None:
+            edits.append((change.scope.line_before - 1, change.before.count("\n"), 0, after))
+        else:
+            edits.append((_behind(old, new, change), 0, change.scope.line_after, after))
+    for at, count, _, text in sorted(edits, key=lambda e: (e[0], -e[1], e[2]), reverse=True):
+        lines[at : at + count] = [text]
+    return "".join(lines)
+
+
+def _behind(old: Source, new: Source, change: Change) -> int:
+    """Lines of the old module that an added statement stands behind."""
+    mine, theirs = _class_body(old.tree.body, change.scope.classes), _class_body(new.tree.body, change.scope.classes)
+    known = {(type(n), nodes.target_name(n) or _dump(n)): n for n in mine}
+    best = nodes.first_line(mine[0]) - 1 if not change.scope.classes and mine else len(old.lines)
+    if change.scope.classes:
+        best = nodes.first_line(mine[0]) - 1
+    for node in theirs:
+        if nodes.first_line(node) >= change.scope.line_after:
+            break
+        other = known.get((type(node), nodes.target_name(node) or _dump(node)))
+        if other is not None:
+            best = max(best, other.end_lineno or other.lineno)
+    return best
+
+
+def _class_body(body: list[ast.stmt], classes: tuple[str, ...]) -> list[ast.stmt]:
+    for name in classes:
+        body = next(n.body for n in nodes.statements(body) if isinstance(n, ast.ClassDef) and n.name == name)
+    return body

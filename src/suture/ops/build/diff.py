@@ -2,30 +2,31 @@
 Two versions of one module, definition by definition.
 
 Walks both syntax trees together; what differs becomes a Change, or a Finding that says why it can't.  Every difference ends
-as one of the two (conservation): there is no third way out of these functions.
+as one of the two (conservation): there is no third way out of these functions, and conserve.py counts.
+
+Statements are matched by what they bind.  The bodies of ``if``, ``try`` and ``with`` are looked into where their headers are
+the same on both sides: definitions that change there are changes like others, but nothing is *added* there, as whether the
+block ran can't be seen from here.
 """
 
 from __future__ import annotations
 
 import ast
-import copy
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from suture.engine.facts import same_tree
+from suture.ops.build import nodes
+from suture.ops.build.nodes import FunctionNode, Item
 from suture.ops.build.tree import Source
 from suture.patch import Change, Expect, Finding, Kind, Scope, Severity, Target
 
-__all__ = ["Difference", "blanked", "diff", "single_imports"]
+__all__ = ["Difference", "diff"]
 
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-Key = tuple[object, ...]
-_FIELD_BASES = frozenset(
-    ("NamedTuple", "TypedDict", "BaseModel", "Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum", "Struct", "Structure")
-)
-_ENUM_BASES = frozenset(("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum"))
+_ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 _MAKERS = frozenset(("__init__", "__new__", "__post_init__", "__attrs_post_init__", "__setstate__"))
-_TYPE_ONLY = "TYPE_CHECKING"
+_AT_CREATION = frozenset(("__new__", "__init_subclass__", "__class_getitem__", "__set_name__", "__del__", "__getattribute__"))
+_WORDS = {"def": "a function", "class": "a class", "value": "a variable", "import": "an import", "annotation": "an annotation"}
 
 
 @dataclass
@@ -35,9 +36,8 @@ class Difference:
 
     Attributes:
         changes: In the order of the new source; numbers aren't final.
-        findings: Why the rest isn't carried.
+        findings: Why the rest isn't carried; evidence ``old`` and ``new`` are lines ("12-15") of the statements meant.
         moved: Qualified names of unchanged functions whose line changed.
-        values: Changed constants, which need a look at who computes from them.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -47,17 +47,28 @@ class Difference:
 
 @dataclass(frozen=True)
 class _Scope:
-    """Where the walk is: enclosing classes (names and nodes) on both sides."""
+    """
+    Where the walk is.
+
+    Attributes:
+        classes: Names of the enclosing classes.
+        old_class: The innermost of them, on both sides.
+        block: "" (runs for sure), "typing", "main" or "conditional".
+        bound: Names that the module or class binds on the old side, anywhere.
+        often: Those that either side binds more than once.
+        kind: "enum", "fields" or "" for the innermost class.
+    """
 
     classes: tuple[str, ...] = ()
     old_class: ast.ClassDef | None = None
     new_class: ast.ClassDef | None = None
+    block: str = ""
+    bound: frozenset[str] = frozenset()
+    often: frozenset[str] = frozenset()
+    kind: str = ""
 
-    @property
-    def is_fields(self) -> bool:
-        """True in a class whose annotated names are fields of instances, or members."""
-        node = self.new_class
-        return node is not None and (bool(node.decorator_list) or bool(_FIELD_BASES & set(map(_last_name, node.bases))))
+    def dotted(self, name: str) -> str:
+        return ".".join([*self.classes, name])
 
 
 def diff(old: Source, new: Source) -> Difference:
@@ -74,296 +85,357 @@ class _Differ:
     def __init__(self, old: Source, new: Source) -> None:
         self.old, self.new = old, new
         self.out = Difference()
+        self.lineage = nodes.Lineage(new.tree)
 
     def run(self) -> Difference:
-        self._body(self.old.tree.body, self.new.tree.body, _Scope())
+        old, new = self.old.tree.body, self.new.tree.body
+        self._body(old, new, _Scope(bound=nodes.bound_names(old), often=nodes.bound_often(old) | nodes.bound_often(new)))
+        if self.old.future_flags != self.new.future_flags:
+            first = self.new.tree.body[0] if self.new.tree.body else None
+            words = "from __future__ imports differ: changed functions are compiled the new way, unchanged ones stay as they are"
+            self._say("future-changed", _NOTE, _Scope(), words, new=first)
         self.out.changes.sort(key=lambda c: c.scope.line_after)
         return self.out
 
     # ------------------------------------------------------------ walking
 
     def _body(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt], scope: _Scope) -> None:
-        left, right = _keyed(old), _keyed(new)
-        for key, node in right.items():
-            if key not in left:
-                self._added(node, key, scope)
-            elif not same_tree(left[key], node):
-                self._differs(left[key], node, key, scope)
+        left, right = nodes.items(old, self.old), nodes.items(new, self.new)
+        pairs, removed, added = _pair(left, right)
+        for before, after in pairs:
+            if before.dump != after.dump:
+                self._differs(before, after, scope)
             else:
-                self._same(left[key], node, scope)
-        for key, node in left.items():
-            if key not in right:
-                self._removed(node, key, scope, right)
-        self._order(left, right, scope)
+                self._same(before.node, after.node, scope)
+        self._added_all(added, removed, scope)
+        for item in removed:
+            self._removed(item, scope)
+        self._order([(b, a) for b, a in pairs if b.dump == a.dump], scope)
+        self._docs(old, new, scope)
 
     def _same(self, old: ast.stmt, new: ast.stmt, scope: _Scope) -> None:
-        if _first_line(old) == _first_line(new):
+        if nodes.first_line(old) == nodes.first_line(new):
             return
         if isinstance(new, FunctionNode):
-            self.out.moved.append(_dotted(scope, new.name))
-        elif isinstance(new, ast.ClassDef):
-            for before, after in zip(old.body, new.body, strict=True):  # type: ignore[attr-defined]
-                self._same(before, after, _Scope((*scope.classes, new.name), None, None))
+            self.out.moved.append(scope.dotted(new.name))
+            return
+        inner = replace(scope, classes=(*scope.classes, new.name)) if isinstance(new, ast.ClassDef) else scope
+        if isinstance(new, (ast.ClassDef, *nodes.BLOCKS)):
+            for before, after in zip(nodes.inner_statements(old), nodes.inner_statements(new), strict=False):
+                self._same(before, after, inner)
 
-    def _order(self, left: dict[Key, ast.stmt], right: dict[Key, ast.stmt], scope: _Scope) -> None:
+    def _order(self, pairs: Sequence[tuple[Item, Item]], scope: _Scope) -> None:
         """Statements that both sides have, in another order: not carried, and said."""
-        common = [k for k in left if k in right and k[0] not in ("def", "class", "doc")]
-        there = [k for k in right if k in left and k[0] not in ("def", "class", "doc")]
-        if common != there:
-            moved = next(right[k] for k, other in zip(there, common, strict=True) if k != other)
-            self._say("reordered", Severity.NOTE, scope, moved, "statements stand in another order; they don't run again")
+        last = -1
+        for before, after in sorted(((b, a) for b, a in pairs if b.key[0] not in ("def", "class")), key=lambda p: p[1].at):
+            if before.at < last and scope.block != "typing":
+                words = f"statements stand in another order ({nodes.head(after.node)}); they don't run again"
+                self._say("reordered", _NOTE, scope, words, place=after.node)
+                return
+            last = before.at
 
-    def _differs(self, old: ast.stmt, new: ast.stmt, key: Key, scope: _Scope) -> None:
-        if isinstance(old, FunctionNode) and isinstance(new, FunctionNode):
-            self._function(old, new, key, scope)
+    def _docs(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt], scope: _Scope) -> None:
+        if [ast.dump(n) for n in old if nodes.is_doc(n)] != [ast.dump(n) for n in new if nodes.is_doc(n)]:
+            words = "the docstring, or a bare constant, differs; it isn't carried"
+            name = scope.classes[-1] if scope.classes else ""
+            self._say("docs-only", _NOTE, replace(scope, classes=scope.classes[:-1]), words, name=name)
+
+    def _differs(self, before: Item, after: Item, scope: _Scope) -> None:
+        old, new, kind = before.node, after.node, after.key[0]
+        if scope.block == "typing" or kind in ("overload", "typing"):
+            self._type_only(scope, old, new)
+        elif isinstance(old, FunctionNode) and isinstance(new, FunctionNode):
+            self._function(old, new, before, scope)
         elif isinstance(old, ast.ClassDef) and isinstance(new, ast.ClassDef):
             self._class(old, new, scope)
-        elif key[0] == "doc":
-            self._say("docs-only", Severity.NOTE, scope, new, "a docstring of the module or class changed; it isn't carried")
-        elif key[0] == "annotation":
-            self._field_or_type(new, scope, "changes")
-        elif isinstance(old, ast.If | ast.Try | ast.With) and type(old) is type(new) and _same_header(old, new):
-            for (_, before), (_, after) in zip(_blocks(old), _blocks(new), strict=True):
-                if _is_type_checking(new):
-                    self._type_only(scope, new)
-                else:
-                    self._body(before, after, scope)
-        elif same_tree(blanked(old), blanked(new)):
-            self._change(Kind.NESTED, _name_of(new), old, new, scope)
-        elif key[0] == "value" and isinstance(new, ast.Assign | ast.AnnAssign):
-            self._value(old, new, str(key[1]), scope)
-        elif key[0] == "import":
-            text = ast.unparse(new)
-            self._say("import-changed", Severity.ERROR, scope, new, f"{key[1]} comes from elsewhere: {text}", "import it under a new name")
-        elif _is_type_checking(new):
-            self._type_only(scope, new)
+        elif kind == "block":
+            for label, mine, theirs in nodes.paired_blocks(old, new):
+                self._body(mine, theirs, replace(scope, block=scope.block or label))
+        elif scope.block == "main":
+            self._main_block(scope, old, new)
+        elif kind == "annotation":
+            self._annotation(old, new, scope, "changes")
+        elif nodes.blanked_dump(old) == nodes.blanked_dump(new):
+            self._change(Kind.NESTED, after.name, old, new, scope)
+        elif kind == "value":
+            self._value(old, new, after, scope)
+        elif kind == "import":
+            words = f"{after.name} comes from elsewhere: {ast.unparse(new)}"
+            self._say("import-changed", _ERROR, scope, words, "import it under a new name", old=old, new=new, name=after.name)
         else:
-            self._statement(new, scope)
+            self._statement(scope, old, new)
 
     # ------------------------------------------------------------ functions
 
-    def _function(self, old: FunctionNode, new: FunctionNode, key: Key, scope: _Scope) -> None:
-        if _is_overload(new):
-            self._type_only(scope, new)
+    def _function(self, old: FunctionNode, new: FunctionNode, item: Item, scope: _Scope) -> None:
+        if "abstractmethod" in nodes.decorators(new) and "abstractmethod" not in nodes.decorators(old):
+            words, hint = f"{new.name} becomes abstract", "restart: subclasses that exist lack it"
+            self._say("abstract-added", _ERROR, scope, words, hint, old=old, new=new, name=new.name)
             return
-        if same_tree(_without_doc(old), _without_doc(new)) and not scope.is_fields:
-            pass  # a docstring of a function is carried: help() and frameworks read it
-        if "abstractmethod" in _decorators(new) and "abstractmethod" not in _decorators(old):
-            self._say("abstract-added", Severity.ERROR, scope, new, f"{new.name} becomes abstract", "restart: subclasses that exist lack it")
-            return
-        self._change(Kind.FUNCTION, new.name, old, new, scope, slot=_slot(new), nth=int(str(key[3])))
+        self._change(Kind.FUNCTION, new.name, old, new, scope, slot=nodes.slot(new), nth=item.nth)
 
     # ------------------------------------------------------------ classes
 
     def _class(self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope) -> None:
-        parts = [
+        parts: list[tuple[str, Sequence[ast.AST], Sequence[ast.AST]]] = [
             ("bases", old.bases, new.bases),
             ("keywords", old.keywords, new.keywords),
             ("decorators", old.decorator_list, new.decorator_list),
             ("type parameters", getattr(old, "type_params", []), getattr(new, "type_params", [])),
         ]
-        shape = [name for name, a, b in parts if not same_tree(a, b)]
+        shape = [name for name, a, b in parts if [ast.dump(n) for n in a] != [ast.dump(n) for n in b]]
         if shape:
-            self._say(
-                "class-shape", Severity.ERROR, scope, new, f"{', '.join(shape)} of class {new.name} change", "restart, or add a new class"
-            )
+            words = f"{', '.join(shape)} of class {new.name} change"
+            self._say("class-shape", _ERROR, scope, words, "restart, or add a new class", old=old, new=new, name=new.name)
             return
-        inner = _Scope((*scope.classes, new.name), old, new)
+        inner = _Scope(
+            (*scope.classes, new.name),
+            old,
+            new,
+            scope.block if scope.block == "typing" else "",
+            nodes.bound_names(old.body),
+            nodes.bound_often(old.body) | nodes.bound_often(new.body),
+            self.lineage.kind(new),
+        )
         self._body(old.body, new.body, inner)
         self._new_attributes(old, new, inner)
 
     def _new_attributes(self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope) -> None:
         """Attributes that only a new ``__init__`` sets and a changed method reads: objects that exist lack them."""
-        had = {n for m in _methods(old) for n in _self_names(m, ast.Store)} | set(_bound_names(old.body))
-        set_now: set[str] = set()
-        for method in _methods(new):
-            if method.name in _MAKERS:
-                set_now |= set(_self_names(method, ast.Store))
-        fresh = set_now - had - set(_bound_names(new.body))
-        if not fresh:
-            return
-        before = {m.name: m for m in _methods(old)}
-        for method in _methods(new):
-            if method.name in _MAKERS or (method.name in before and same_tree(before[method.name], method)):
+        had = set(nodes.bound_names(old.body))
+        for ancestor in (old, *self.lineage.ancestors(new)):
+            had |= {n for m in nodes.methods(ancestor) for n in nodes.self_names(m, ast.Store)}
+            had |= nodes.bound_names(ancestor.body) if ancestor is not old else set()
+        makers = [m for m in nodes.methods(new) if m.name in _MAKERS]
+        fresh = {n for m in makers for n in nodes.self_names(m, ast.Store)} - had - nodes.bound_names(new.body)
+        before = {m.name: ast.dump(m) for m in nodes.methods(old)}
+        for method in nodes.methods(new):
+            if not fresh or method.name in _MAKERS or before.get(method.name) == ast.dump(method):
                 continue
-            lacking = sorted(fresh & set(_self_names(method, ast.Load)))
+            lacking = sorted(fresh & set(nodes.self_names(method, ast.Load)) - set(nodes.asked_for(method)))
             if lacking:
-                self._say(
-                    "new-attribute",
-                    Severity.ERROR,
-                    scope,
-                    method,
-                    f"{method.name} reads self.{lacking[0]}, which only the new __init__ sets: objects that exist lack it",
-                    f"give the class a default ({lacking[0]} = ...), or read it with getattr(self, {lacking[0]!r}, ...)",
-                    name=method.name,
-                )
+                name = lacking[0]
+                words = f"{method.name} reads self.{name}, which only the new __init__ sets: objects that exist lack it"
+                hint = f"give the class a default ({name} = ...), or read it with getattr(self, {name!r}, ...)"
+                self._say("new-attribute", _ERROR, scope, words, hint, name=method.name, place=method)
 
     # ------------------------------------------------------------ values
 
-    def _value(self, old: ast.stmt, new: ast.Assign | ast.AnnAssign, name: str, scope: _Scope) -> None:
-        if name == "__slots__":
-            self._say("slots-changed", Severity.ERROR, scope, new, "__slots__ change", "restart: objects that exist can't carry a new slot")
-            return
-        if scope.is_fields and (isinstance(new, ast.AnnAssign) or self._in_enum(scope)):
-            self._field_or_type(new, scope, "changes")
-            return
-        if not (isinstance(old, ast.Assign | ast.AnnAssign) and _plain(old.value) and _plain(new.value)):
-            self._say(
-                "value-changed",
-                Severity.ERROR,
-                scope,
-                new,
-                f"{name} is computed when the module is imported: {ast.unparse(new)[:60]}",
-                "assign it in a hotfix file, or restart",
-                name=name,
-            )
-            return
-        if isinstance(new.value, ast.Dict | ast.List | ast.Set | ast.ListComp) and name != "__all__":
-            self._say(
-                "value-changed",
-                Severity.ERROR,
-                scope,
-                new,
-                f"{name} is a table that the program may have changed, and that others may hold",
-                "change its items in a hotfix file, or restart",
-                name=name,
-            )
-            return
-        self._change(Kind.VALUE, name, old, new, scope, names=(name,))
+    def _value(self, old: ast.stmt, new: ast.stmt, item: Item, scope: _Scope) -> None:
+        name = item.name
+        if name == "__slots__" and scope.classes:
+            words = "__slots__ change"
+            self._say("slots-changed", _ERROR, scope, words, "restart: objects that exist can't carry a new slot", old=old, new=new)
+        elif nodes.is_field(new, scope.kind) or nodes.is_field(old, scope.kind):
+            self._field(old, new, scope, "changes")
+        elif nodes.same_but_annotation(old, new):
+            self._type_only(scope, old, new)
+        elif (why := self._not_plain(old, new, item, scope)) is not None:
+            hint = "assign it in a hotfix file, or restart"
+            self._say("value-changed", _ERROR, scope, why, hint, old=old, new=new, name=name)
+        else:
+            self._change(Kind.VALUE, name, old, new, scope, names=(name,))
 
-    def _in_enum(self, scope: _Scope) -> bool:
-        return scope.new_class is not None and bool(_ENUM_BASES & set(map(_last_name, scope.new_class.bases)))
+    def _not_plain(self, old: ast.stmt, new: ast.stmt, item: Item, scope: _Scope) -> str | None:
+        """Why a changed value can't be carried, or None."""
+        before, after = nodes.value_of(old), nodes.value_of(new)
+        if not (nodes.is_plain(before) and nodes.is_plain(after)):
+            return f"{item.name} is computed when the module is imported: {nodes.head(new)}"
+        if item.name == "__all__" and not scope.classes and nodes.is_names(before) and nodes.is_names(after):
+            return None
+        if nodes.is_mutable(before) or nodes.is_mutable(after):
+            return f"{item.name} is a table that the program may have changed, and that others may hold"
+        if not item.is_single:
+            return f"{item.name}: more than one name, or not a plain one, is assigned at once"
+        if item.name in scope.often:
+            return f"{item.name} is bound more than once: which one counts can't be seen"
+        if "." in item.name and (scope.classes or item.name.partition(".")[0] not in self._plain_functions()):
+            return f"{item.name} is an attribute of something that isn't a plain function of this module"
+        return None
 
-    def _field_or_type(self, node: ast.stmt, scope: _Scope, what: str) -> None:
-        name = _name_of(node)
-        if not scope.is_fields:
-            self._type_only(scope, node)
-            return
-        code = "enum-members" if self._in_enum(scope) else "class-fields"
-        word = "member" if code == "enum-members" else "field"
-        self._say(
-            code, Severity.ERROR, scope, node, f"{word} {name} {what}: the class was made from its {word}s", "restart", name=name
-        )
+    def _plain_functions(self) -> set[str]:
+        return {n.name for n in self.new.tree.body if isinstance(n, FunctionNode) and not n.decorator_list}
 
-    # ------------------------------------------------------------ added, removed
+    def _field(self, old: ast.stmt | None, new: ast.stmt | None, scope: _Scope, what: str) -> None:
+        code, word = ("enum-members", "member") if scope.kind == "enum" else ("class-fields", "field")
+        node = new or old
+        assert node is not None
+        assert scope.new_class is not None
+        name = nodes.target_name(node)
+        words = f"{word} {name} {what}: {scope.new_class.name} was made from its {word}s"
+        self._say(code, _ERROR, scope, words, "restart, or keep it outside the class", old=old, new=new, name=name)
 
-    def _added(self, node: ast.stmt, key: Key, scope: _Scope) -> None:
-        if key[0] == "doc" or isinstance(node, ast.Pass):
-            self._say("docs-only", Severity.NOTE, scope, node, "a docstring or a bare constant; it isn't carried")
-        elif _is_type_checking(node) or (isinstance(node, FunctionNode) and _is_overload(node)):
-            self._type_only(scope, node)
+    def _annotation(self, old: ast.stmt | None, new: ast.stmt | None, scope: _Scope, what: str) -> None:
+        record = scope.new_class is not None and bool(nodes.RECORDS & set(map(nodes.last_name, scope.new_class.bases)))
+        if scope.kind in ("fields", "model") and not (record and old is not None and new is not None):
+            self._field(old, new, scope, what)
+        else:
+            self._type_only(scope, old, new)
+
+    # ------------------------------------------------------------ added
+
+    def _added_all(self, added: list[Item], removed: list[Item], scope: _Scope) -> None:
+        statements: dict[int, list[Item]] = defaultdict(list)
+        for item in added:
+            gone = [r for r in removed if r.name and r.name == item.name and r.key[0] not in ("statement", "block")]
+            if item.key[0] == "statement" and (changed := _same_call(item, removed)) is not None:
+                removed.remove(changed)
+                say = {"typing": self._type_only, "main": self._main_block}.get(scope.block, self._statement)
+                say(scope, changed.node, item.node)
+            elif (was := _rebound(item, gone, scope)) is not None:
+                removed.remove(was)
+                self._function(was.node, item.node, was, scope)  # type: ignore[arg-type]
+            elif self._collides(item, gone, scope):
+                for other in gone:
+                    removed.remove(other)
+                self._redefined(item, gone, scope)
+            elif item.key[0] == "import" and not scope.block:
+                statements[id(item.whole)].append(item)
+            else:
+                self._added(item, scope)
+        for group in statements.values():
+            self._added_import(group, scope)
+
+    def _collides(self, item: Item, gone: list[Item], scope: _Scope) -> bool:
+        """True if an added name meets one that was there."""
+        if scope.block in ("typing", "main") or not item.name or item.key[0] in ("overload", "annotation", "statement", "block"):
+            return False
+        if gone and any(g.key[0] != "annotation" for g in gone):
+            return True
+        accessor = item.key[0] == "def" and (item.key[2] in ("set", "del") or item.key[2].startswith("register"))
+        return any(n in scope.bound for n in item.bound) and not accessor and not (item.key[0] == "import" and "." in item.name)
+
+    def _redefined(self, item: Item, gone: list[Item], scope: _Scope) -> None:
+        was = next((g for g in gone if g.key[0] != "annotation"), None)
+        name = item.name
+        if was is None:
+            words = f"{name} gets another definition beside the one it has: which one counts can't be seen"
+        elif was.key[0] == item.key[0]:
+            words = f"{name} was {_shape(was)} and becomes {_shape(item)}: it is held as what it was"
+        else:
+            words = f"{name} was {_WORDS[was.key[0]]} and becomes {_WORDS[item.key[0]]}: who holds it keeps the old object"
+        old = [g.node for g in gone]
+        hint = "give the new one another name"
+        self._say("redefined", _ERROR, scope, words, hint, new=item.node, name=name, old=old[0] if old else None)
+        for other in old[1:]:
+            self._say("redefined", _ERROR, scope, words, hint, old=other, name=name)
+
+    def _added(self, item: Item, scope: _Scope) -> None:
+        node, kind = item.node, item.key[0]
+        if scope.block == "typing" or kind in ("overload", "typing"):
+            self._type_only(scope, None, node)
+        elif scope.block == "main":
+            self._main_block(scope, None, node)
+        elif kind == "annotation":
+            self._annotation(None, node, scope, "is added")
+        elif kind in ("block", "statement") or not item.is_simple:
+            self._statement(scope, None, node)
+        elif scope.block:
+            words = f"{item.name} is added in a block that runs under a condition: whether it ran can't be seen"
+            self._say("conditional-added", _ERROR, scope, words, "define it at the top level", new=node, name=item.name)
         elif isinstance(node, FunctionNode):
-            self._added_function(node, key, scope)
+            self._added_function(node, item, scope)
         elif isinstance(node, ast.ClassDef):
             self._change(Kind.CLASS, node.name, None, node, scope, names=(node.name,))
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            self._added_import(node, key, scope)
-        elif key[0] == "annotation":
-            self._field_or_type(node, scope, "is added")
-        elif key[0] == "value" and "." not in str(key[1]):
-            self._added_value(node, str(key[1]), scope)
         else:
-            self._statement(node, scope)
+            self._added_value(node, item, scope)
 
-    def _added_function(self, node: FunctionNode, key: Key, scope: _Scope) -> None:
-        if "abstractmethod" in _decorators(node):
-            self._say("abstract-added", Severity.ERROR, scope, node, f"abstract {node.name} is added", "restart: subclasses that exist lack it")
-        elif node.name == "__eq__" and scope.new_class is not None and "__hash__" not in _bound_names(scope.new_class.body):
-            self._say(
-                "hash-changed",
-                Severity.ERROR,
-                scope,
-                node,
-                "__eq__ without __hash__ makes objects unhashable, and those that exist may sit in sets and dicts",
-                "define __hash__ as well, or restart",
-            )
-        elif node.name in ("__init_subclass__", "__set_name__", "__new__", "__del__", "__getattribute__", "__slots__") and scope.classes:
-            self._say("class-shape", Severity.ERROR, scope, node, f"{node.name} is added to a class that has objects", "restart")
-        elif node.name == "__getattr__" and not scope.classes:
-            self._say("top-level-statement", Severity.ERROR, scope, node, "a module __getattr__ is added", "restart")
+    def _added_function(self, node: FunctionNode, item: Item, scope: _Scope) -> None:
+        name = node.name
+        bound = nodes.bound_names(scope.new_class.body) if scope.new_class is not None else frozenset()
+        if "abstractmethod" in nodes.decorators(node):
+            words, hint = f"abstract {name} is added", "restart: subclasses that exist lack it"
+            self._say("abstract-added", _ERROR, scope, words, hint, new=node, name=name)
+        elif name == "__eq__" and scope.new_class is not None and "__hash__" not in bound:
+            words = "__eq__ without __hash__ makes objects unhashable, and those that exist may sit in sets and dicts"
+            self._say("hash-changed", _ERROR, scope, words, "define __hash__ as well, or restart", new=node, name=name)
+        elif name in _AT_CREATION and scope.classes:
+            words = f"{name} is added to a class that exists: it counts when classes and objects are made"
+            self._say("class-shape", _ERROR, scope, words, "restart", new=node, name=name)
         else:
-            self._change(Kind.FUNCTION, node.name, None, node, scope, slot=_slot(node), nth=int(str(key[3])), names=(node.name,))
+            self._change(Kind.FUNCTION, name, None, node, scope, slot=nodes.slot(node), nth=item.nth, names=(name,))
 
-    def _added_import(self, node: ast.Import | ast.ImportFrom, key: Key, scope: _Scope) -> None:
-        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-            self._type_only(scope, node)
-        elif key[1] == "*":
-            self._say("star-import-added", Severity.ERROR, scope, node, "which names a star import binds isn't in the source", "name them")
+    def _added_import(self, group: list[Item], scope: _Scope) -> None:
+        """Names that an import adds: as it stands if all of them are new, else an import of just those."""
+        whole = group[0].whole
+        assert isinstance(whole, ast.Import | ast.ImportFrom)
+        if group[0].name == "*":
+            hint = "import the names that are needed"
+            self._say("star-import-added", _ERROR, scope, "which names a star import binds isn't in the source", hint, new=whole)
+        elif len(group) == len(whole.names):
+            names = tuple(self._import_name(i, scope) for i in group)
+            self._change(Kind.IMPORT, group[0].name, None, whole, scope, names=names)
         else:
-            bound = _name_of(node)
-            self._change(Kind.IMPORT, str(key[1]), None, node, scope, names=(bound,), text=ast.unparse(node))
+            for item in group:
+                text = f"{' ' * whole.col_offset}{ast.unparse(item.node)}\n"
+                self._change(Kind.IMPORT, item.name, None, whole, scope, names=(self._import_name(item, scope),), text=text)
 
-    def _added_value(self, node: ast.stmt, name: str, scope: _Scope) -> None:
-        if name == "__slots__":
-            self._say("slots-changed", Severity.ERROR, scope, node, "__slots__ are added", "restart: objects that exist have a dict")
-        elif scope.is_fields and (isinstance(node, ast.AnnAssign) or self._in_enum(scope)):
-            self._field_or_type(node, scope, "is added")
-        elif not scope.classes and name == "__all__":
-            self._say("value-changed", Severity.ERROR, scope, node, "__all__ is added to a module that had none", "restart")
-        elif name.startswith("__") and name.endswith("__") and scope.classes:
-            self._say("class-shape", Severity.ERROR, scope, node, f"{name} is added to a class that exists", "restart", name=name)
-        else:
-            self._change(Kind.VALUE, name, None, node, scope, names=(name,))
+    def _import_name(self, item: Item, scope: _Scope) -> str:
+        """What the import binds; for ``import a.b`` where ``a`` is there already: the submodule, which is what is new."""
+        return item.name if item.bound[0] in scope.bound else item.bound[0]
 
-    def _removed(self, node: ast.stmt, key: Key, scope: _Scope, right: dict[Key, ast.stmt]) -> None:
-        if key[0] == "doc" or isinstance(node, ast.Pass):
-            self._say("docs-only", Severity.NOTE, scope, node, "a docstring or a bare constant is gone; it isn't carried", old=True)
-        elif _is_type_checking(node) or (isinstance(node, FunctionNode) and _is_overload(node)):
-            self._type_only(scope, node)
-        elif key[0] == "annotation":
-            self._field_or_type(node, scope, "is removed")
-        elif key[0] in ("def", "class", "value"):
-            self._removed_name(node, key, scope, right)
-        elif key[0] == "import":
-            self._say("removed-kept", Severity.NOTE, scope, node, f"import of {key[1]} is removed; the name stays", old=True, name=str(key[1]))
+    def _added_value(self, node: ast.stmt, item: Item, scope: _Scope) -> None:
+        name = item.name
+        if name == "__slots__" and scope.classes:
+            hint = "restart: objects that exist have a dict"
+            self._say("slots-changed", _ERROR, scope, "__slots__ are added", hint, new=node, name=name)
+        elif nodes.is_field(node, scope.kind):
+            self._field(None, node, scope, "is added")
+        elif "." in name:
+            first = name.partition(".")[0]
+            if scope.classes or first in scope.bound or first not in self._plain_functions():
+                self._statement(scope, None, node)
+            else:  # an attribute of a function that is added too
+                self._change(Kind.VALUE, name, None, node, scope, names=(name,))
+        elif scope.classes and nodes.is_dunder(name) and name not in ("__doc__", "__hash__", "__repr__", "__str__", "__call__"):
+            words = f"{name} is added to a class that exists: it counts when the class is made"
+            self._say("class-shape", _ERROR, scope, words, "restart", new=node, name=name)
         else:
-            self._say(
-                "top-level-statement", Severity.ERROR, scope, node, f"is removed, and has run: {_head(node)}", "restart, or undo it in a hotfix file", old=True
-            )
+            self._change(Kind.VALUE, name, None, node, scope, names=nodes.target_names(node))
 
-    def _removed_name(self, node: ast.stmt, key: Key, scope: _Scope, right: dict[Key, ast.stmt]) -> None:
-        name = str(key[1])
-        now = next((k[0] for k in right if k[0] in ("def", "class", "value", "import") and k[1] == name and k[0] != key[0]), None)
-        if now is not None:
-            words = {"def": "a function", "class": "a class", "value": "a variable", "import": "an import"}
-            self._say(
-                "redefined",
-                Severity.ERROR,
-                scope,
-                node,
-                f"{name} was {words[str(key[0])]} and becomes {words[str(now)]}: who holds it keeps an object of another kind",
-                "give the new one another name",
-                old=True,
-                name=name,
-            )
-            self.out.changes = [c for c in self.out.changes if c.target.qualname != _dotted(scope, name) or c.before is not None]
-        elif name == "__slots__":
-            self._say("slots-changed", Severity.ERROR, scope, node, "__slots__ are removed", "restart", old=True)
-        elif scope.is_fields and (self._in_enum(scope) or isinstance(node, ast.AnnAssign)):
-            self._field_or_type(node, scope, "is removed")
-        elif key[0] == "def" and any(k[0] == "def" and k[1] == name for k in right):
-            self._say(
-                "redefined", Severity.ERROR, scope, node, f"one of the definitions of {name} is removed", "restart", old=True, name=name
-            )
+    # ------------------------------------------------------------ removed
+
+    def _removed(self, item: Item, scope: _Scope) -> None:
+        node, kind, name = item.node, item.key[0], item.name
+        if scope.block == "typing" or kind in ("overload", "typing"):
+            self._type_only(scope, node, None)
+        elif scope.block == "main":
+            self._main_block(scope, node, None)
+        elif kind == "annotation":
+            self._annotation(node, None, scope, "is removed")
+        elif kind == "import":
+            self._say("removed-kept", _NOTE, scope, f"import of {name} is removed; the name stays", old=node, name=name)
+        elif kind in ("block", "statement"):
+            words = f"is removed, and has run: {nodes.head(node)}"
+            self._say("top-level-statement", _ERROR, scope, words, "restart, or undo it in a hotfix file", old=node)
+        elif name == "__slots__" and scope.classes:
+            hint = "restart: objects that exist have no dict"
+            self._say("slots-changed", _ERROR, scope, "__slots__ are removed", hint, old=node, name=name)
+        elif nodes.is_field(node, scope.kind):
+            self._field(node, None, scope, "is removed")
         else:
-            self._say(
-                "removed-kept", Severity.WARNING, scope, node, f"{name} is removed; it stays in the process", "nothing to do, unless something looks for it", old=True, name=name
-            )
+            inherited = scope.new_class is not None and bool(scope.new_class.bases)
+            words = f"{name} is removed; it stays in the process" + (", and hides what the class inherits" if inherited else "")
+            self._say("removed-kept", _WARNING, scope, words, "nothing to do, unless something looks for it", old=node, name=name)
 
     # ------------------------------------------------------------ ways out
 
-    def _type_only(self, scope: _Scope, node: ast.stmt) -> None:
-        self._say("type-only", Severity.NOTE, scope, node, "matters to type checkers only; it isn't carried", name=_name_of(node))
+    def _type_only(self, scope: _Scope, old: ast.stmt | None, new: ast.stmt | None) -> None:
+        node = new if new is not None else old
+        assert node is not None
+        words = "matters to type checkers only; it isn't carried"
+        self._say("type-only", _NOTE, scope, words, old=old, new=new, name=nodes.target_name(node))
 
-    def _statement(self, node: ast.stmt, scope: _Scope) -> None:
-        self._say(
-            "top-level-statement",
-            Severity.ERROR,
-            scope,
-            node,
-            f"runs when the module is imported, and isn't run again: {_head(node)}",
-            "do it in a hotfix file, or restart",
-        )
+    def _main_block(self, scope: _Scope, old: ast.stmt | None, new: ast.stmt | None) -> None:
+        node = new if new is not None else old
+        assert node is not None
+        words = f"runs only when the file is started as a program, which is over: {nodes.head(node)}"
+        self._say("main-block", _WARNING, scope, words, "it counts from the next start on", old=old, new=new)
+
+    def _statement(self, scope: _Scope, old: ast.stmt | None, new: ast.stmt | None) -> None:
+        assert new is not None
+        words = f"runs when the module is imported, and isn't run again: {nodes.head(new)}"
+        self._say("top-level-statement", _ERROR, scope, words, "do it in a hotfix file, or restart", old=old, new=new)
 
     def _change(
         self,
@@ -378,273 +450,101 @@ class _Differ:
         names: tuple[str, ...] = (),
         text: str = "",
     ) -> None:
-        indent = " " * new.col_offset
-        self.out.changes.append(
-            Change(
-                0,
-                kind,
-                Target(self.new.module, _dotted(scope, name), self.new.path, slot, nth),
-                _text(self.old, old) if old is not None else None,
-                f"{indent}{text}\n" if text else _text(self.new, new),
-                Scope(
-                    scope.classes,
-                    self.old.future_flags if old is not None else 0,
-                    self.new.future_flags,
-                    _first_line(old) if old is not None else 0,
-                    _first_line(new),
-                    _through(self.old, old) if old is not None else (),
-                    _through(self.new, new),
-                ),
-                Expect.SOURCE if old is not None else Expect.ABSENT,
-                names,
-            )
+        target = Target(self.new.module, scope.dotted(name) if name else ".".join(scope.classes), self.new.path, slot, nth)
+        around = Scope(
+            scope.classes,
+            self.old.future_flags if old is not None else 0,
+            self.new.future_flags,
+            nodes.first_line(old) if old is not None else 0,
+            nodes.first_line(new),
+            nodes.reads_through(self.old, old) if old is not None else (),
+            nodes.reads_through(self.new, new),
         )
+        before = nodes.text(self.old, old) if old is not None else None
+        expect = Expect.SOURCE if old is not None else Expect.ABSENT
+        self.out.changes.append(Change(0, kind, target, before, text or nodes.text(self.new, new), around, expect, names))
 
     def _say(
         self,
         code: str,
         severity: Severity,
         scope: _Scope,
-        node: ast.stmt,
         message: str,
         hint: str = "",
         *,
-        old: bool = False,
+        old: ast.stmt | None = None,
+        new: ast.stmt | None = None,
         name: str = "",
+        place: ast.stmt | None = None,
     ) -> None:
-        name = name or _name_of(node)
-        source = self.old if old else self.new
-        target = f"{source.module}:{_dotted(scope, name)}" if name else source.module
-        place = f"{source.path}:{_first_line(node)}"
-        self.out.findings.append(Finding(code, severity, target, message, hint, {"place": place}))
-
-
-# ---------------------------------------------------------------- keys
-
-
-def _keyed(body: Sequence[ast.stmt]) -> dict[Key, ast.stmt]:
-    """
-    Statements by what they are to the outside: the name they bind, else their own text; the same twice is numbered.
-
-    An import of several names is several entries, as a name is what is added and removed.
-    """
-    out: dict[Key, ast.stmt] = {}
-    counts: dict[Key, int] = {}
-
-    def put(key: Key, node: ast.stmt) -> None:
-        nth = counts.get(key, 0)
-        counts[key] = nth + 1
-        out[(*key, nth)] = node
-
-    for at, node in enumerate(body):
-        if isinstance(node, FunctionNode):
-            put(("def", node.name, "overload" if _is_overload(node) else _slot_key(node)), node)
-        elif isinstance(node, ast.ClassDef):
-            put(("class", node.name, ""), node)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            for name, single in single_imports(node):
-                put(("import", name, ""), single)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            put(("doc", at == 0, ""), node)
-        elif name := _assigned(node):
-            value = getattr(node, "value", None)
-            put(("annotation" if value is None else "value", name, ""), node)
-        elif isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While):
-            put((type(node).__name__, _header_key(node), ""), node)
-        elif isinstance(node, ast.Pass):
-            put(("doc", "pass", ""), node)
+        source, node = (self.new, new or place) if new or place else (self.old, old)
+        evidence = {"place": f"{source.path}:{nodes.first_line(node)}" if node is not None else source.path}
+        evidence |= {side: nodes.lines_of(n) for side, n in (("old", old), ("new", new)) if n is not None}
+        if name:
+            evidence["alias" if isinstance(node, ast.Import | ast.ImportFrom) else "name"] = name
+            target = f"{source.module}:{scope.dotted(name)}"
         else:
-            put(("statement", ast.dump(blanked(node)), ""), node)
-    return out
+            target = evidence["place"]
+        self.out.findings.append(Finding(code, severity, target, message, hint, evidence))
 
 
-def _slot_key(node: FunctionNode) -> str:
-    """Accessors and registrations of one name are told apart by what they're for."""
-    slot = _slot(node)
-    if slot != "register":
-        return slot if slot in ("set", "del") else ""  # a method may become a property
-    first = node.args.args[0].annotation if node.args.args else None
-    decorator = next(d for d in node.decorator_list if "register" in ast.dump(d))
-    return f"register {ast.unparse(decorator)} {ast.unparse(first) if first else ''}"
+# ---------------------------------------------------------------- pairing
 
 
-def single_imports(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, ast.Import | ast.ImportFrom]]:
-    """An import of several names as several imports: (what it binds, the import)."""
-    for alias in node.names:
-        made = copy.copy(node)
-        made.names = [alias]
-        yield alias.asname or alias.name, made
+def _pair(left: list[Item], right: list[Item]) -> tuple[list[tuple[Item, Item]], list[Item], list[Item]]:
+    """
+    Say which statement became which.
+
+    Those that bind a name go by it: by position where both sides have as many, else equal ones first.  Others go by being
+    equal, then by being equal but for the bodies of the functions they make.
+
+    Returns:
+        (pairs, what only the left has, what only the right has), each in order.
+    """
+    many = _count(left), _count(right)
+    pairs: list[tuple[Item, Item]] = []
+    rounds: list[Callable[[Item], Hashable]] = [
+        lambda i: i.key if i.key[0] != "statement" and many[0].get(i.key) == many[1].get(i.key) else None,
+        lambda i: (i.key, i.dump),
+        lambda i: i.key if i.key[0] != "statement" else None,
+        lambda i: nodes.blanked_dump(i.node) if i.key[0] == "statement" else None,
+    ]
+    for key_of in rounds:
+        waiting: dict[Hashable, list[Item]] = defaultdict(list)
+        for item in left:
+            if (key := key_of(item)) is not None:
+                waiting[key].append(item)
+        for item in right:
+            if (key := key_of(item)) is not None and waiting.get(key):
+                pairs.append((waiting[key].pop(0), item))
+        done = {id(i) for pair in pairs for i in pair}
+        left, right = [i for i in left if id(i) not in done], [i for i in right if id(i) not in done]
+    return sorted(pairs, key=lambda p: p[1].at), left, right
 
 
-def _header_key(node: ast.stmt) -> str:
-    if isinstance(node, ast.If | ast.While):
-        return ast.dump(node.test)
-    if isinstance(node, ast.For):
-        return ast.dump(node.target) + ast.dump(node.iter)
-    if isinstance(node, ast.With):
-        return "".join(map(ast.dump, node.items))
-    return ""
+def _count(items: Iterable[Item]) -> dict[Hashable, int]:
+    counts: dict[Hashable, int] = defaultdict(int)
+    for item in items:
+        counts[item.key] += 1
+    return counts
 
 
-def _assigned(node: ast.stmt) -> str:
-    """Name of an assignment to one name, or to an attribute of one name (``f.attr``)."""
-    if isinstance(node, ast.AnnAssign):
-        target: ast.expr = node.target
-    elif isinstance(node, ast.Assign) and len(node.targets) == 1:
-        target = node.targets[0]
-    else:
-        return ""
-    if isinstance(target, ast.Name):
-        return target.id
-    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
-        return f"{target.value.id}.{target.attr}"
-    return ""
+def _same_call(item: Item, removed: Iterable[Item]) -> Item | None:
+    """The removed statement that this one seems to have been: of the same kind, and calling the same thing."""
+    mine = nodes.signature(item.node)
+    return next((r for r in removed if r.key[0] == "statement" and nodes.signature(r.node) == mine), None)
 
 
-def _same_header(old: ast.stmt, new: ast.stmt) -> bool:
-    """True if two compound statements differ in their bodies only."""
-
-    def handlers(node: ast.stmt) -> list[object]:
-        return [(ast.dump(h.type) if h.type else "", h.name) for h in getattr(node, "handlers", [])]
-
-    return (
-        _header_key(old) == _header_key(new)
-        and handlers(old) == handlers(new)
-        and [name for name, _ in _blocks(old)] == [name for name, _ in _blocks(new)]
-    )
+def _rebound(item: Item, gone: Sequence[Item], scope: _Scope) -> Item | None:
+    """The one definition that a method, property, class or static method was, if it becomes another of these."""
+    if scope.classes and not scope.block and len(gone) == 1 and gone[0].key[0] == item.key[0] == "def":
+        if {gone[0].key[2], item.key[2]} == {"", "get"} and item.name not in scope.often:
+            return gone[0]
+    return None
 
 
-def _blocks(node: ast.stmt) -> list[tuple[str, list[ast.stmt]]]:
-    found = [(name, getattr(node, name)) for name in ("body", "orelse", "finalbody") if getattr(node, name, None)]
-    return found + [("handler", h.body) for h in getattr(node, "handlers", [])]
-
-
-# ---------------------------------------------------------------- looking at nodes
-
-
-class _Blank(ast.NodeTransformer):
-    """Empties bodies of functions and lambdas; what runs when the statement runs is kept."""
-
-    def _function(self, node: FunctionNode) -> ast.AST:
-        node.body = [ast.Pass()]
-        node.args = self.visit(node.args)
-        node.decorator_list = [self.visit(d) for d in node.decorator_list]
-        return node
-
-    visit_FunctionDef = visit_AsyncFunctionDef = _function
-
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
-        node.body = ast.Constant(None)
-        node.args = self.visit(node.args)
-        return node
-
-
-def blanked(node: ast.stmt) -> ast.stmt:
-    """The statement without the bodies of the functions it makes."""
-    return _Blank().visit(copy.deepcopy(node))  # type: ignore[no-any-return]
-
-
-def _text(source: Source, node: ast.stmt) -> str:
-    """The statement's whole lines as they stand; its own part of them where it shares a line with others."""
-    first, last = _first_line(node), node.end_lineno or node.lineno
-    lines = source.lines[first - 1 : last]
-    before = lines[0].encode()[: node.col_offset].decode(errors="replace") if first == node.lineno else ""
-    after = lines[-1].encode()[node.end_col_offset or 0 :].decode(errors="replace").strip()
-    if before.strip() or after.startswith(";"):
-        segment = ast.get_source_segment(source.text, node) or ast.unparse(node)
-        return f"{' ' * node.col_offset}{segment}\n"
-    text = "".join(lines)
-    return text if text.endswith("\n") else f"{text}\n"
-
-
-def _through(source: Source, node: ast.stmt) -> tuple[str, ...]:
-    """Imported names that the statement reads attributes of."""
-    bases = {n.value.id for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)}
-    return tuple(sorted(bases & source.imported))
-
-
-def _first_line(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(d.lineno for d in decorators)])
-
-
-def _dotted(scope: _Scope, name: str) -> str:
-    return ".".join([*scope.classes, name])
-
-
-def _name_of(node: ast.stmt) -> str:
-    if isinstance(node, FunctionNode | ast.ClassDef):
-        return node.name
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return node.names[0].asname or node.names[0].name.partition(".")[0]
-    return _assigned(node)
-
-
-def _head(node: ast.stmt) -> str:
-    return ast.unparse(node).splitlines()[0][:70]
-
-
-def _last_name(node: ast.expr) -> str:
-    if isinstance(node, ast.Subscript):
-        return _last_name(node.value)
-    if isinstance(node, ast.Call):
-        return _last_name(node.func)
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def _decorators(node: FunctionNode) -> list[str]:
-    return [_last_name(d) for d in node.decorator_list]
-
-
-def _slot(node: FunctionNode) -> str:
-    names = _decorators(node)
-    slots = {"property": "get", "setter": "set", "deleter": "del", "getter": "get", "register": "register"}
-    return next((slots[n] for n in names if n in slots), "")
-
-
-def _is_overload(node: FunctionNode) -> bool:
-    return "overload" in _decorators(node)
-
-
-def _is_type_checking(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and _last_name(node.test) == _TYPE_ONLY and not node.orelse
-
-
-def _plain(value: ast.expr | None) -> bool:
-    if value is None:
-        return False
-    try:
-        ast.literal_eval(value)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return True
-
-
-def _without_doc(node: FunctionNode) -> FunctionNode:
-    made = copy.copy(node)
-    if ast.get_docstring(node) is not None:
-        made.body = node.body[1:]
-    return made
-
-
-def _methods(node: ast.ClassDef) -> Iterator[FunctionNode]:
-    return (n for n in node.body if isinstance(n, FunctionNode))
-
-
-def _bound_names(body: Iterable[ast.stmt]) -> set[str]:
-    return {n for n in map(_name_of, body) if n}
-
-
-def _self_names(method: FunctionNode, context: type[ast.expr_context]) -> Iterator[str]:
-    """Attributes of the first parameter that a method stores or reads."""
-    args = method.args.posonlyargs + method.args.args
-    if not args:
-        return
-    for node in ast.walk(method):
-        if (
-            isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name)
-            and node.value.id == args[0].arg
-            and isinstance(node.ctx, context)
-        ):
-            yield node.attr
+def _shape(item: Item) -> str:
+    if item.key[0] != "def":
+        return _WORDS[item.key[0]]
+    words = {"get": "a property", "set": "a setter", "del": "a deleter", "": "a plain function"}
+    return words.get(item.key[2], "a registration")

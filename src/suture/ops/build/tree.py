@@ -6,7 +6,6 @@ program (caches, virtual environments, build outputs) aren't looked into.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -15,7 +14,7 @@ import io
 import os
 import tokenize
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -127,11 +126,13 @@ class Tree:
     Args:
         root: It.
         alias: Path to give a single file (both sides of a build must agree).
+        like: The tree that says in which package the root lies; None: this one.
     """
 
-    def __init__(self, root: Path, alias: str = "") -> None:
+    def __init__(self, root: Path, alias: str = "", like: Tree | None = None) -> None:
         self.root = root
         self._single = alias
+        self._like = like or self
         self.files = {alias: root} if alias else dict(sorted(self._list()))
         self._bytes: dict[str, bytes] = {}
         self._sources: dict[str, Source] = {}
@@ -143,7 +144,8 @@ class Tree:
             for name in names:
                 if not name.endswith(_LEFT_OUT) and not name.startswith("."):
                     path = here / name
-                    yield path.relative_to(self.root).as_posix(), path
+                    if path.is_file():  # not a pipe, not a link to nowhere
+                        yield path.relative_to(self.root).as_posix(), path
 
     def _looks_into(self, folder: Path) -> bool:
         name = folder.name
@@ -176,7 +178,7 @@ class Tree:
         while folders and self._is_package(folders):
             package.insert(0, folders.pop())
         if not folders and (package or len(path.split("/")) == 1) and self._is_package([]):
-            package = [*self._above(), *package]
+            package = [*self._like.above(), *package]
         elif not package:
             package = folders[1:] if folders[:1] and folders[0] in _ROOTS else folders
         parts = [*package, stem]
@@ -186,10 +188,10 @@ class Tree:
 
     def _is_package(self, folders: list[str]) -> bool:
         if self._single:
-            return (self.root.parent / "__init__.py").exists()
+            return bool(self._like.above())
         return "/".join([*folders, "__init__.py"]) in self.files
 
-    def _above(self) -> list[str]:
+    def above(self) -> list[str]:
         """Package that the root itself (or the folder of a single file) is."""
         folder = (self.root.parent if self._single else self.root).resolve()
         names: list[str] = []
@@ -220,7 +222,7 @@ def _decoded(path: str, data: bytes) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def is_test(path: str, files: object = ()) -> bool:
+def is_test(path: str, files: Container[str] = ()) -> bool:
     """
     True for files that a process in production doesn't run.
 
@@ -234,7 +236,4 @@ def is_test(path: str, files: object = ()) -> bool:
     parts = folders.split("/") if folders else []
     if "tests" in parts:
         return True
-    for at, part in enumerate(parts):
-        if part == "test" and "/".join([*parts[:at], "__init__.py"]) not in files:  # type: ignore[operator]
-            return True
-    return False
+    return any(p == "test" and "/".join([*parts[:at], "__init__.py"]) not in files for at, p in enumerate(parts))

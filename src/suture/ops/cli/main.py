@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from suture.errors import SutureError
 from suture.ops.build import build
@@ -48,23 +49,26 @@ class Build:
         parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the patch; its stem names it")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of words")
         parser.add_argument("--partial", action="store_true", help="write the patch although it leaves something out")
+        parser.add_argument("--name", default="", help="first part of the patch's id; default: the stem of FILE")
         for key in ("reason", "author", "expires"):
             parser.add_argument(f"--{key}", default="", help=f"{key}, kept in the patch; not in its id")
 
     def run(self, args: argparse.Namespace) -> int:
         """Build; write the file if all is carried."""
         meta = {k: getattr(args, k) for k in ("reason", "author", "expires") if getattr(args, k)}
-        patch = build(args.old, args.new, name=args.output.stem, meta=meta)
+        patch = build(args.old, args.new, name=args.name or args.output.stem, meta=meta)
         carried = not patch.left_out or (args.partial and bool(patch.changes))
         if carried:
-            args.output.write_bytes(dump(patch))
+            _write(args.output, dump(patch))
         elif args.output.exists():
             args.output.unlink()
         if args.json:
             json.dump(render.build_json(patch, args.output if carried else None), sys.stdout, indent=1, ensure_ascii=False)
             print()
         else:
-            print(render.build_words(patch, args.output if carried else None))
+            print(render.build_words(patch), end="")
+            words = render.outcome_words(patch, args.output if carried else None)
+            print(words, end="", file=sys.stdout if carried else sys.stderr)
         return OK if carried else NO
 
 
@@ -89,7 +93,29 @@ class Show:
         return OK
 
 
-VERBS = (Build(), Show())
+def _write(path: Path, data: bytes) -> None:
+    """The whole file or none of it: somebody may be reading an older one of that name."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+class Verb(Protocol):
+    """One verb; its docstring is its help."""
+
+    name: str
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """Add what the verb takes."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it; the exit code."""
+
+
+VERBS: tuple[Verb, ...] = (Build(), Show())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import difflib
 import os
+import textwrap
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from suture.patch import Change, Finding, Patch, Severity
+from suture.report import WIDTH
 from suture.report import words_of as finding_words
 
-__all__ = ["build_json", "build_words", "finding_words", "patch_json", "patch_words", "wants_colour"]
+__all__ = ["build_json", "build_words", "finding_words", "outcome_words", "patch_json", "patch_words", "wants_colour"]
 
-_MOST = 40  # lines of findings on a screen
+_MOST_MODULES, _MOST_ERRORS = 12, 8  # on a screen
 
 
 def wants_colour(stream: TextIO) -> bool:
@@ -36,40 +39,74 @@ def build_json(patch: Patch, file: Path | None) -> dict[str, Any]:
 
 
 def _carried(change: Change) -> dict[str, Any]:
-    return {"target": str(change.target), "kind": str(change.kind), "added": change.before is None}
+    row: dict[str, Any] = {"target": str(change.target), "kind": str(change.kind), "added": change.before is None}
+    row |= {"file": change.target.path, "line": change.scope.line_after}
+    if change.rebind:
+        row["rebind"] = list(change.rebind)
+    return row
 
 
-def build_words(patch: Patch, file: Path | None) -> str:
-    """What ``suture build`` prints."""
-    return "\n".join(_build_lines(patch, file))
+def build_words(patch: Patch) -> str:
+    """What ``suture build`` carries, a paragraph a module, and what a person should know."""
+    return "".join(f"{line}\n" for line in _build_lines(patch))
 
 
-def _build_lines(patch: Patch, file: Path | None) -> Iterator[str]:
-    module = ""
+def outcome_words(patch: Patch, file: Path | None) -> str:
+    """How it ended; what stands in the way first."""
+    return "".join(f"{line}\n" for line in _outcome_lines(patch, file))
+
+
+def _build_lines(patch: Patch) -> Iterator[str]:
+    modules: dict[str, list[Change]] = {}
     for change in patch.changes:
-        if change.target.module != module:
-            module = change.target.module
-            yield module
-        what = "added" if change.before is None else str(change.kind)
-        yield f"  {change.target.qualname:40} {what}"
-    notes: dict[str, list[Finding]] = {}
-    for finding in patch.remarks:
-        if finding.severity is Severity.NOTE:
-            notes.setdefault(finding.code, []).append(finding)
-        else:
-            yield from finding_words(finding)
-    for code, same in notes.items():
-        yield f"note {code}  {len(same)}: {', '.join(f.target for f in same[:3])}{' ...' if len(same) > 3 else ''}"
-    for finding in patch.left_out[:_MOST]:
+        modules.setdefault(change.target.module, []).append(change)
+    for module, changes in list(modules.items())[:_MOST_MODULES]:
+        yield f"{module}  {_counted(changes)}"
+        names = [f"{'+' if c.before is None else ''}{c.target.qualname}" for c in changes]
+        yield from textwrap.wrap(_listed(names, 12), WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    if len(modules) > _MOST_MODULES:
+        yield f"... and {sum(len(c) for c in list(modules.values())[_MOST_MODULES:])} in {len(modules) - _MOST_MODULES} more modules"
+    for severity in (Severity.WARNING, Severity.NOTE):
+        same: dict[str, list[Finding]] = {}
+        for finding in patch.remarks:
+            if finding.severity is severity:
+                same.setdefault(finding.code, []).append(finding)
+        for code, found in same.items():
+            if len(found) == 1 and severity is Severity.WARNING:
+                yield from finding_words(found[0])
+                continue
+            yield from textwrap.wrap(
+                f"{severity} {code}  {len(found)}: {_listed([f.target or f.message for f in found], 4)}",
+                WIDTH,
+                subsequent_indent="  ",
+                break_on_hyphens=False,
+            )
+
+
+def _outcome_lines(patch: Patch, file: Path | None) -> Iterator[str]:
+    for finding in patch.left_out[:_MOST_ERRORS]:
         yield from finding_words(finding)
-    if len(patch.left_out) > _MOST:
-        yield f"... and {len(patch.left_out) - _MOST} more"
+    rest = patch.left_out[_MOST_ERRORS:]
+    if rest:
+        codes = Counter(f.code for f in rest)
+        yield f"... and {len(rest)} more: {', '.join(f'{n} {c}' for c, n in codes.most_common())} (--json has all)"
     total = f"{len(patch.changes)} carried, {len(patch.left_out)} left out"
-    if file is None:
-        yield f"error: {total}; no file was written"
-        yield "hint: --partial writes what can be carried, if the rest isn't needed"
-    else:
+    if file is not None:
         yield f"{patch.id}: {total} -> {file}"
+        return
+    yield f"error: {total}; no file was written"
+    if patch.changes:
+        yield "hint: --partial writes what can be carried, if the rest isn't needed"
+
+
+def _counted(changes: list[Change]) -> str:
+    """"2 functions, 1 value, 3 added"."""
+    words = Counter("added" if c.before is None else str(c.kind) for c in changes)
+    return ", ".join(f"{n} {w}{'s' * (n > 1 and w in ('function', 'value'))}" for w, n in words.items())
+
+
+def _listed(names: list[str], most: int) -> str:
+    return ", ".join(names[:most]) + (f", and {len(names) - most} more" if len(names) > most else "")
 
 
 def patch_json(patch: Patch) -> dict[str, Any]:
@@ -89,16 +126,26 @@ def patch_words(patch: Patch, *, colour: bool) -> str:
 
 
 def _patch_lines(patch: Patch) -> Iterator[str]:
-    yield f"{patch.id}  {len(patch.changes)} changes\n"
+    partial = f", {len(patch.left_out)} left out" if patch.left_out else ""
+    yield f"{patch.id}  {len(patch.changes)} changes{partial}\n"
     for key, value in patch.meta.items():
-        yield f"{key}: {value}\n"
-    for finding in patch.left_out:
-        yield from (f"{line}\n" for line in finding_words(finding))
+        yield f"{key}: {_visible(value)}\n"
+    for finding in (*patch.left_out, *patch.remarks):
+        yield from (f"{_visible(line)}\n" for line in finding_words(finding))
     for change in patch.changes:
-        yield f"\n{change.target}  {change.target.path}:{change.scope.line_after}\n"
-        before, after = (change.before or "").splitlines(keepends=True), (change.after or "").splitlines(keepends=True)
-        lines = difflib.unified_diff(before, after, n=3)
-        yield from (line for line in lines if not line.startswith(("---", "+++")))
+        rebind = f"  also {', '.join(change.rebind)}" if change.rebind else ""
+        yield f"\n{change.target}  {change.kind}  {change.target.path}:{change.scope.line_after}{rebind}\n"
+        lines = difflib.unified_diff(_lines(change.before), _lines(change.after), n=3)
+        yield from (line for line in lines if not line.startswith(("--- ", "+++ ")))
+
+
+def _lines(text: str | None) -> list[str]:
+    return [f"{_visible(line)}\n" for line in (text or "").removesuffix("\n").split("\n")] if text else []
+
+
+def _visible(text: str) -> str:
+    """Without what would steer a terminal: a patch may come from anywhere."""
+    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _painted(line: str, colour: bool) -> str:

@@ -1,0 +1,187 @@
+"""
+Who takes a module's names when it is imported: expressions computed from a constant, modules that hold it by name.
+
+Only what runs at import counts: a function reads the name when it is called, and then it reads the new value.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+
+from suture.errors import SutureError
+from suture.ops.build import nodes
+from suture.ops.build.tree import Source, Tree
+
+__all__ = ["Readers", "all_names"]
+
+
+class Readers:
+    """
+    Questions about the import-time readers in one tree.
+
+    A file is only parsed if its bytes contain the name asked for.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._paths = sorted(tree.python())
+        self._routes: dict[str, dict[str, str]] = {}
+        self._stars: list[Source] | None = None
+
+    def of_name(self, module: str, name: str) -> tuple[list[str], list[str]]:
+        """
+        Who reads a module's variable.
+
+        Returns:
+            Places that compute something from it ("app/m.py:12"), and ``module:name`` of modules that took it by name,
+            from those that took it in turn as well.
+        """
+        places: list[str] = []
+        holders: list[str] = []
+        todo = [(module, name)]
+        for home, word in todo:  # grows while it is walked
+            for source in self._containing(word):
+                if source.module == home:
+                    places += _reads(source, source.tree.body, word)
+                    continue
+                for taken in self._taken_as(source, home, word):
+                    if (source.module, taken) not in todo:
+                        todo.append((source.module, taken))
+                        holders.append(f"{source.module}:{taken}")
+                places += self._attribute_reads(source, f"{home}.{word}")
+            for source in self._star_importers(home, word):
+                if (source.module, word) not in todo:
+                    todo.append((source.module, word))
+                    holders.append(f"{source.module}:{word}")
+        return sorted(set(places)), holders
+
+    def of_attribute(self, source: Source, classes: Sequence[str], name: str) -> list[str]:
+        """Places that compute something from a class's attribute: in its own body, or through the class's name."""
+        body: list[ast.stmt] = source.tree.body
+        for part in classes:
+            body = next((n.body for n in nodes.statements(body) if isinstance(n, ast.ClassDef) and n.name == part), [])
+        places = _reads(source, body, name)
+        for other in self._containing(name):
+            for node in _at_import(other.tree.body):
+                if isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load):
+                    if nodes.last_name(node.value) == classes[-1]:
+                        places.append(f"{other.path}:{node.lineno}")
+        return sorted(set(places))
+
+    def takers(self, source: Source, name: str) -> list[str]:
+        """``module:name`` of the modules that a name added to *source* reaches by ``import *``."""
+        found: list[str] = []
+        todo = [source]
+        for home in todo:  # grows while it is walked
+            for other in self._star_importers(home.module, name, home):
+                if f"{other.module}:{name}" not in found and name not in nodes.bound_names(other.tree.body):
+                    found.append(f"{other.module}:{name}")
+                    todo.append(other)
+        return found
+
+    # ------------------------------------------------------------ reading files
+
+    def _source(self, path: str) -> Source | None:
+        try:
+            source = self._tree.source(path)
+            return source if source.tree else None
+        except SutureError:  # said where the file itself is compared, or it doesn't differ and doesn't run
+            return None
+
+    def _containing(self, word: str) -> Iterator[Source]:
+        data = word.encode()
+        for path in self._paths:
+            if data in self._tree.bytes_of(path):
+                source = self._source(path)
+                if source is not None:
+                    yield source
+
+    def _star_importers(self, module: str, name: str, home: Source | None = None) -> list[Source]:
+        """Modules that have ``from module import *``, if that gives them *name*."""
+        if self._stars is None:
+            paths = [p for p in self._paths if b"import *" in self._tree.bytes_of(p)]
+            self._stars = [s for s in map(self._source, paths) if s is not None]
+        found = [s for s in self._stars if any(_is_star_of(n, s, module) for n in nodes.statements(s.tree.body))]
+        if not found:
+            return []
+        home = home or next((s for s in self._containing(name) if s.module == module), None)
+        return found if home is not None and exports(home, name) else []
+
+    def _taken_as(self, source: Source, module: str, name: str) -> Iterator[str]:
+        for node in nodes.statements(source.tree.body):
+            if isinstance(node, ast.ImportFrom) and source.absolute(node) == module:
+                yield from (a.asname or a.name for a in node.names if a.name == name)
+
+    def _attribute_reads(self, source: Source, dotted: str) -> Iterator[str]:
+        """``m.NAME`` in something that runs at import."""
+        for node in _at_import(source.tree.body):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and dotted.endswith(f".{node.attr}"):
+                if self._means(source, node) == dotted:
+                    yield f"{source.path}:{node.lineno}"
+
+    def _means(self, source: Source, node: ast.expr) -> str:
+        """Dotted path of an attribute chain, by the module's own imports; "" for another expression."""
+        if isinstance(node, ast.Attribute):
+            before = self._means(source, node.value)
+            return f"{before}.{node.attr}" if before else ""
+        return self._imports(source).get(node.id, "") if isinstance(node, ast.Name) else ""
+
+    def _imports(self, source: Source) -> dict[str, str]:
+        if source.path not in self._routes:
+            routes: dict[str, str] = {}
+            for node in nodes.statements(source.tree.body):
+                if isinstance(node, ast.Import):
+                    for alias in node.names:
+                        first = alias.name.partition(".")[0]
+                        routes[alias.asname or first] = alias.name if alias.asname else first
+                elif isinstance(node, ast.ImportFrom):
+                    routes |= {a.asname or a.name: f"{source.absolute(node)}.{a.name}" for a in node.names}
+            self._routes[source.path] = routes
+        return self._routes[source.path]
+
+
+def all_names(source: Source) -> set[str] | None:
+    """Names in its ``__all__``, as far as they're spelled out; None if it has none."""
+    found: set[str] | None = None
+    for node in source.tree.body:
+        if "__all__" in nodes.target_names(node) or (isinstance(node, ast.AugAssign) and ast.unparse(node.target) == "__all__"):
+            found = (found or set()) | {n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    return found
+
+
+def exports(source: Source, name: str) -> bool:
+    """True if ``import *`` takes the name."""
+    names = all_names(source)
+    return not name.startswith("_") if names is None else name in names
+
+
+def _is_star_of(node: ast.stmt, source: Source, module: str) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.names[0].name == "*" and source.absolute(node) == module
+
+
+def _reads(source: Source, body: Iterable[ast.stmt], name: str) -> list[str]:
+    """Places where something that runs with the body reads the name."""
+    dot = "." in name
+    return [
+        f"{source.path}:{node.lineno}"
+        for node in _at_import(body)
+        if (isinstance(node, ast.Name) and not dot and node.id == name and isinstance(node.ctx, ast.Load))
+        or (dot and isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and ast.unparse(node) == name)
+    ]
+
+
+def _at_import(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Nodes that run when the module is imported: not the bodies of functions, not annotations."""
+    todo = list(body)
+    while todo:
+        node = todo.pop()
+        yield node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            todo += [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
+        elif isinstance(node, ast.Lambda):
+            todo += [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
+        elif isinstance(node, ast.AnnAssign):
+            todo += [node.target, *([node.value] if node.value is not None else [])]
+        elif not (isinstance(node, ast.stmt) and nodes.is_typing(node)):
+            todo += ast.iter_child_nodes(node)

@@ -1,0 +1,121 @@
+"""What more than one test needs: throwaway modules, patches from text, children."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import suture
+from suture.ops.build import build
+from suture.patch import Patch, dump
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+SRC = Path(__file__).parent.parent / "src"
+
+
+class World:
+    """A small program on disk, imported into this process, and the patches that change it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.count = 0
+        self.modules: list[str] = []
+        self.old: dict[str, str] = {}
+
+    def module(self, text: str, name: str = "m") -> ModuleType:
+        """Write and import a module; its real name is unique."""
+        real = f"{self.prefix}{name}"
+        self.old[real] = textwrap.dedent(text)
+        live = self.root / "live"
+        live.mkdir(exist_ok=True)
+        (live / f"{real}.py").write_text(self.old[real])
+        if str(live) not in sys.path:
+            sys.path.insert(0, str(live))
+        importlib.invalidate_caches()
+        self.modules.append(real)
+        return importlib.import_module(real)
+
+    @property
+    def prefix(self) -> str:
+        return f"w{abs(hash(str(self.root))) % 10**8}_"
+
+    def patch(self, new: dict[str, str] | str, **changes: str) -> Patch:
+        """A patch from what is on disk to *new* (text by module, or the text of module "m")."""
+        if isinstance(new, str):
+            new = {"m": new}
+        self.count += 1
+        before, after = self.root / f"old{self.count}", self.root / f"new{self.count}"
+        for folder in (before, after):
+            folder.mkdir()
+        for real, text in self.old.items():
+            (before / f"{real}.py").write_text(text)
+            (after / f"{real}.py").write_text(textwrap.dedent(new.get(real.removeprefix(self.prefix), text)))
+        return build(before, after, name=f"p{self.count}")
+
+    def becomes(self, new: dict[str, str] | str) -> None:
+        """From now on the source is *new*: what the next patch starts from."""
+        if isinstance(new, str):
+            new = {"m": new}
+        for name, text in new.items():
+            self.old[f"{self.prefix}{name}"] = textwrap.dedent(text)
+
+    def replace(self, *pairs: tuple[str, str]) -> Patch:
+        """A patch of module "m" with some text exchanged."""
+        text = self.old[f"{self.prefix}m"]
+        for a, b in pairs:
+            assert a in text, a
+            text = text.replace(a, b)
+        return self.patch(text)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A small program; reverted and forgotten afterwards."""
+    made = World(tmp_path)
+    yield made
+    for report in reversed(suture.status()):
+        suture.revert(report.patch_id)
+    for name in made.modules:
+        sys.modules.pop(name, None)
+    live = str(tmp_path / "live")
+    if live in sys.path:
+        sys.path.remove(live)
+
+
+@pytest.fixture
+def run_child(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a script in a real child on a given Python, with nothing but src on its path."""
+
+    def run(python: str, script: str, *args: str, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        path = tmp_path / "child.py"
+        path.write_text(textwrap.dedent(script))
+        ast.parse(path.read_text())
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") or k == "PYTHONHASHSEED"}
+        clean |= {"PYTHONPATH": str(SRC), "PYTHONDONTWRITEBYTECODE": "1", **env}
+        return subprocess.run(
+            [python, str(path), *args], capture_output=True, text=True, timeout=120, cwd=cwd or tmp_path, env=clean
+        )
+
+    return run
+
+
+@pytest.fixture
+def patch_file(tmp_path: Path) -> Callable[[Patch], Path]:
+    """Write a patch to disk."""
+
+    def write(patch: Patch) -> Path:
+        path = tmp_path / f"{patch.name}.suture"
+        path.write_bytes(dump(patch))
+        return path
+
+    return write
