@@ -193,7 +193,9 @@ def test_runs_nobodys_code_and_raises_for_nobody() -> None:
     odd = object.__new__(type.__new__(Meta, "Odd", (), dict.fromkeys(("__getattribute__", "__eq__", "__hash__"), boom)))
 
     class OddTask(asyncio.Task):  # type: ignore[type-arg]
-        get_name = get_coro = done = property(boom)  # type: ignore[assignment]
+        get_name = get_coro = property(boom)  # type: ignore[assignment]
+        if sys.version_info < (3, 14):
+            done = property(boom)  # type: ignore[assignment]
 
     class OddThread(threading.Thread):
         @property
@@ -225,6 +227,26 @@ def test_runs_nobodys_code_and_raises_for_nobody() -> None:
         threads = inside([f2.__code__], rest)
     assert sorted(c.kind for c in calls) == ["task", "thread"]
     assert [c.line for c in threads] == [5]
+
+
+def test_a_task_that_asyncio_itself_stumbles_over_is_no_error() -> None:
+    """From 3.14 on asyncio calls ``done`` of each task when it lists them; what is on the stack is listed all the same."""
+
+    class OddTask(asyncio.Task):  # type: ignore[type-arg]
+        done = property(boom)  # type: ignore[assignment]
+
+    f = fresh("async def f(look):\n    return look()\n")
+
+    async def main() -> list[frames.Inside]:
+        odd: Any = OddTask(asyncio.Event().wait(), loop=asyncio.get_running_loop())
+        await asyncio.sleep(0)
+        try:
+            return await f(lambda: inside([f.__code__], rest))
+        finally:
+            asyncio.Task.cancel(odd)
+            OddTask.done = asyncio.Task.done  # type: ignore[method-assign]
+
+    assert len(asyncio.run(main())) == 1
 
 
 def test_a_look_leaves_no_garbage() -> None:

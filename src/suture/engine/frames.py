@@ -60,7 +60,7 @@ class Inside:
         code: Which.
         holder: On whose stack: ``thread Ticker``, ``task Task-7``, ``generator in thread MainThread``.
         line: At which line.
-        kind: "thread", "task", "generator" or "async generator".
+        kind: "thread", "task", "generator", "coroutine" or "async generator".
     """
 
     code: types.CodeType
@@ -89,6 +89,7 @@ class _Search:
         self.found: list[Inside] = []
         self.seen: set[int] = set()
         self.loops: dict[int, Any] = {}
+        self.held: list[tuple[Any, str]] = []  # generators and coroutines by name: looked at last, a better holder may be known
         # Whatever can wait outside of a stack: only then are local variables looked at.
         self.suspends = any(c.co_flags & _SUSPENDS for c in self.wanted.values())
 
@@ -119,28 +120,28 @@ class _Search:
             for here in _awaited(_task_coroutine(task)):
                 self._suspended(here, holder, "task")
                 if self.suspends:
-                    for value in _inner_values(here):
-                        if id(type(value)) in _SUSPENDED:
-                            self._chain(value, holder)
+                    self.held += [(v, holder) for v in _inner_values(here) if id(type(v)) in _SUSPENDED]
             self.rest()
         for loop in self.loops.values():
-            for generator in _members(attributes(loop).get("_asyncgens")):
-                self._chain(generator, "event loop")
-                self.rest()
+            self.held += [(g, "event loop") for g in _members(attributes(loop).get("_asyncgens"))]
+            self.rest()
+
+    def by_name(self) -> None:
+        """Generators and coroutines that a frame, a task or a loop refers to, with what they wait for."""
+        for value, holder in self.held:
+            for here in _awaited(value):
+                kind = _SUSPENDED[id(type(here))].kind
+                self._suspended(here, f"{kind} in {holder}", kind)
+            self.rest()
 
     def _look(self, value: Any, holder: str) -> None:
         kind = type(value)
         if id(kind) in _SUSPENDED:
-            self._chain(value, holder)
+            self.held.append((value, holder))
         elif kind is _known("asyncio.runners", "Runner"):
             self._look(attributes(value).get("_loop"), holder)
         elif _derives(kind, _known("asyncio.events", "AbstractEventLoop")):
             self.loops[id(value)] = value
-
-    def _chain(self, first: Any, holder: str) -> None:
-        for here in _awaited(first):
-            kind = _SUSPENDED[id(type(here))].kind
-            self._suspended(here, f"{kind} in {holder}", kind)
 
     def _suspended(self, here: Any, holder: str, kind: str) -> None:
         fields = _SUSPENDED[id(type(here))]
@@ -169,6 +170,7 @@ def inside(codes: Iterable[types.CodeType], rest: Rest) -> list[Inside]:
     search = _Search(codes, rest)
     search.threads()
     search.tasks()
+    search.by_name()
     return search.found
 
 
@@ -236,12 +238,10 @@ def _tasks(loops: Iterable[Any]) -> list[Any]:
     all_tasks = _known("asyncio.tasks", "all_tasks")
     if sys.version_info >= (3, 14) and type(all_tasks) in (types.FunctionType, types.BuiltinFunctionType):
         for loop in loops:
-            for _ in range(10):
-                try:
-                    found.update((id(t), t) for t in all_tasks(loop))
-                    break
-                except (RuntimeError, TypeError):  # a task came or went meanwhile
-                    continue
+            try:
+                found.update((id(t), t) for t in all_tasks(loop))
+            except Exception:  # noqa: BLE001, S112 - asyncio calls done() of a task class of the program's own
+                continue  # its tasks are on no list; the count has them
     bases = [_known("_asyncio", "Task"), _known("asyncio.tasks", "_PyTask")]
     return [t for t in found.values() if any(_derives(type(t), b) for b in bases) and not _task_done(t)]
 

@@ -76,7 +76,7 @@ class Stage:
         self.stores.append(Store(owner, name, via, new))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # by identity: the commit removes and appends it in its C call
 class Applied:
     """A patch that is live: what is needed to report it, to revert it and to let another one stand on it."""
 
@@ -1126,6 +1126,7 @@ class _Transaction:
                 self.applied.state = State.COMMITTING
             raise
         self.commit_us = (frames.clock_ns() - start) / 1e3
+        self._hand_down()
         self._forget_replaced()
 
     commit_us = 0.0
@@ -1133,13 +1134,33 @@ class _Transaction:
     def _forget_replaced(self) -> None:
         if not self.replaces:
             return
-        for entry_at, entry in enumerate(self.applied.undo.entries):
-            original = self.virtual.get((id(entry.store.owner), entry.store.name), _NONE)
-            if original is not _NONE:
-                self.applied.undo.entries[entry_at] = Entry(entry.store, original)
+        kept: dict[tuple[int, Any], Entry] = {}
+        for entry in self.applied.undo.entries:  # a place may have been put back first, and written then
+            place = (id(entry.store.owner), entry.store.name)
+            original = self.virtual.get(place, kept[place].old if place in kept else entry.old)
+            kept[place] = Entry(entry.store, original)
+        self.applied.undo.entries[:] = [e for e in kept.values() if e.store.new is not e.old]
         for applied in self.replaces:
             applied.move(State.REPLACED)
             self.engine.stack.remove(applied)
+
+    def _hand_down(self) -> None:
+        """
+        Let the patches beneath hold what a revert of this one puts back, instead of the code that it replaced.
+
+        So the old code can end, and they know their own again afterwards.
+        """
+        put: dict[int, types.CodeType] = dict(self.copies)
+        for guard, entry in zip(self.stage.guards, self.applied.undo.entries, strict=False):
+            if type(guard.was) is types.CodeType and type(entry.old) is types.CodeType:
+                put.setdefault(id(guard.was), entry.old)
+        for beneath in self.engine.stack[: self.engine.stack.index(self.applied)]:
+            beneath.undo.entries[:] = [
+                Entry(Store(e.store.owner, e.store.name, e.store.via, put[id(e.store.new)]), e.old) if id(e.store.new) in put else e
+                for e in beneath.undo.entries
+            ]
+            beneath.codes = [(put.get(id(c), c), fp) for c, fp in beneath.codes]
+            beneath.inner = [(put.get(id(n), n), o) for n, o in beneath.inner]
 
     def _say_who_crossed(self, quiet: swap.Quiet) -> None:
         each = quiet.each()
@@ -1372,7 +1393,6 @@ class _AbcCache:
 
 # ---------------------------------------------------------------- small things that more than one step needs
 
-_NONE = object()
 _PLAIN = (int, float, complex, str, bytes, bool, type(None))
 _ANNOTATIONS = 0x1000000  # from __future__ import annotations
 
@@ -1447,7 +1467,7 @@ def _control() -> types.CodeType:
     """A code object that nobody but the caller holds."""
     space: dict[str, Any] = {}
     exec("def control():\n    return None\n", space)
-    return space["control"].__code__  # type: ignore[no-any-return]
+    return space.pop("control").__code__  # type: ignore[no-any-return]  # popped: else the two hold each other
 
 
 def _function_of(code: types.CodeType) -> types.FunctionType:
