@@ -114,10 +114,9 @@ def apply_soon(source: Source, *, accept: Collection[str] = (), partial: bool = 
     Returns:
         A future of the report; ``asyncio.wrap_future`` awaits it.
     """
-    engine = _engine()
-    from suture.engine import process
+    from suture import soon  # light: the engine is loaded in the thread
 
-    return process.soon(lambda: engine.apply(source, accept=accept, partial=partial, replace=replace))
+    return soon.run(lambda: _engine().apply(source, accept=accept, partial=partial, replace=replace))
 
 
 def replace_func(obj: Any, name: str | None = None) -> Callable[[Any], Any]:

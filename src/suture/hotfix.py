@@ -111,7 +111,7 @@ def replace_func(engine: Engine, owner: Any, name: str | None) -> Callable[[Any]
     """See suture.replace_func."""
 
     def decorate(new: Any) -> Any:
-        known = name or getattr(new, "__name__", None) or getattr(getattr(new, "__func__", None), "__name__", "")
+        known = str(name or getattr(getattr(new, "__func__", new), "__name__", ""))
         recorder: Recorder | None = getattr(_open, "recorder", None)
         if recorder is not None:
             recorder.replaced.append(_Replaced(owner, known, new, _section(recorder.filename)))
@@ -339,7 +339,8 @@ def _loading(target: ast.expr) -> ast.expr:
 
 
 def _rewritten(tree: ast.Module) -> ast.Module:
-    return ast.fix_missing_locations(_Rewriter().visit(tree))
+    made: ast.Module = _Rewriter().visit(tree)
+    return ast.fix_missing_locations(made)
 
 
 # ---------------------------------------------------------------- from what it did to stores
@@ -392,7 +393,13 @@ class _Filler:
             assert old is not None and new is not None
             if (old.__code__.co_flags ^ new.__code__.co_flags) & 0x2A0:
                 filling.find(
-                    Finding("kind-changed", Severity.ERROR, target, "sync, generator and async don't turn into one another", hint="restart")
+                    Finding(
+                        "kind-changed",
+                        Severity.ERROR,
+                        target,
+                        "sync, generator and async don't turn into one another",
+                        hint="restart",
+                    )
                 )
                 return Row(target, "kept", section=one.section)
             code = self._fitted(node, new, old.__code__.co_freevars, one, module)
@@ -400,14 +407,14 @@ class _Filler:
             self._fields(filling, old, new)
             if old.__module__ != getattr(one.owner, "__name__", None) and isinstance(one.owner, types.ModuleType):
                 filling.find(
-                    Finding("defined-in", Severity.NOTE, target, f"is defined in {old.__module__}; changed there, for all who have it")
+                    Finding(
+                        "defined-in", Severity.NOTE, target, f"is defined in {old.__module__}; changed there, for all who have it"
+                    )
                 )
             return Row(target, "updated", 1, section=one.section)
         value = self._made(node, new, one, module) if node is not None and new is not None else one.new
         if there is not ABSENT and old is not None:
-            filling.find(
-                Finding("rebound", Severity.NOTE, target, "the name holds a new object; who holds the old one keeps it")
-            )
+            filling.find(Finding("rebound", Severity.NOTE, target, "the name holds a new object; who holds the old one keeps it"))
         place, name, via = _place(one.owner, one.name, attribute=True)
         filling.stage.put(place, name, via, value)
         return Row(target, "added" if there is ABSENT else "updated", 1, section=one.section)
@@ -449,9 +456,7 @@ class _Filler:
         assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if "__class__" in free:
             values.pop("__class__", None)
-        made = fit_node(
-            node, new.__code__, free, values, mangle=mangle, filename=new.__code__.co_filename, flags=0
-        )
+        made = fit_node(node, new.__code__, free, values, mangle=mangle, filename=new.__code__.co_filename, flags=0)
         return made.replace(co_name=new.__name__)
 
     def _fields(self, filling: Filling, old: types.FunctionType, new: types.FunctionType) -> None:
@@ -517,7 +522,7 @@ def _place(owner: Any, key: Any, *, attribute: bool) -> tuple[Any, Any, Via]:
         kind = type(owner)
         descriptor = next((c.__dict__[key] for c in kind.__mro__ if key in c.__dict__), None)
         plain = descriptor is None or not hasattr(type(descriptor), "__set__") or type(descriptor) is types.MemberDescriptorType
-        if kind.__setattr__ is object.__setattr__ and plain:
+        if getattr(kind, "__setattr__") is object.__setattr__ and plain:
             return owner, key, Via.SETATTR
         if kind is types.FunctionType:
             return owner, key, Via.SETATTR

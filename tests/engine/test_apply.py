@@ -25,78 +25,169 @@ def applied(report: Any) -> Any:
 CASES = {
     "function": ("def f(x):\n    return x + 1\n", "x + 1", "x + 2", "m.f(1)", 2, 3),
     "method": ("class A:\n    def f(self):\n        return 'old'\n", "'old'", "'new'", "m.A().f()", "old", "new"),
-    "static method": ("class A:\n    @staticmethod\n    def f():\n        return 'old'\n", "'old'", "'new'", "m.A.f()", "old", "new"),
-    "class method": ("class A:\n    @classmethod\n    def f(cls):\n        return 'old', cls\n", "'old'", "'new'", "m.A.f()[0]", "old", "new"),
+    "static method": (
+        "class A:\n    @staticmethod\n    def f():\n        return 'old'\n",
+        "'old'",
+        "'new'",
+        "m.A.f()",
+        "old",
+        "new",
+    ),
+    "class method": (
+        "class A:\n    @classmethod\n    def f(cls):\n        return 'old', cls\n",
+        "'old'",
+        "'new'",
+        "m.A.f()[0]",
+        "old",
+        "new",
+    ),
     "property": ("class A:\n    @property\n    def f(self):\n        return 'old'\n", "'old'", "'new'", "m.A().f", "old", "new"),
     "cached property": (
         "import functools\nclass A:\n    @functools.cached_property\n    def f(self):\n        return 'old'\n",
-        "'old'", "'new'", "m.A().f", "old", "new",
+        "'old'",
+        "'new'",
+        "m.A().f",
+        "old",
+        "new",
     ),
     "async function": ("async def f():\n    return 'old'\n", "'old'", "'new'", "run(m.f())", "old", "new"),
     "generator": ("def f():\n    yield 'old'\n", "'old'", "'new'", "list(m.f())", ["old"], ["new"]),
     "async generator": (
         "async def f():\n    yield 'old'\nasync def g():\n    return [x async for x in f()]\n",
-        "'old'", "'new'", "run(m.g())", ["old"], ["new"],
+        "'old'",
+        "'new'",
+        "run(m.g())",
+        ["old"],
+        ["new"],
     ),
     "lambda": ("f = lambda x: x + 1\n", "x + 1", "x + 2", "m.f(1)", 2, 3),
-    "lambdas in a table": ("T = {'a': lambda: 1, 'b': lambda: 2}\n", "lambda: 2", "lambda: 3", "m.T['a'](), m.T['b']()", (1, 2), (1, 3)),
+    "lambdas in a table": (
+        "T = {'a': lambda: 1, 'b': lambda: 2}\n",
+        "lambda: 2",
+        "lambda: 3",
+        "m.T['a'](), m.T['b']()",
+        (1, 2),
+        (1, 3),
+    ),
     "wrapped": (
         "import functools\ndef d(f):\n    @functools.wraps(f)\n    def w(*a):\n        return 'w', f(*a)\n    return w\n"
         "@d\ndef f():\n    return 'old'\n",
-        "'old'", "'new'", "m.f()", ("w", "old"), ("w", "new"),
+        "'old'",
+        "'new'",
+        "m.f()",
+        ("w", "old"),
+        ("w", "new"),
     ),
     "in a cell without __wrapped__": (
         "def d(f):\n    def w(*a):\n        return 'w', f(*a)\n    return w\n@d\ndef f():\n    return 'old'\n",
-        "'old'", "'new'", "m.f()", ("w", "old"), ("w", "new"),
+        "'old'",
+        "'new'",
+        "m.f()",
+        ("w", "old"),
+        ("w", "new"),
     ),
     "in an object": (
         "class D:\n    def __init__(self, f):\n        self.f = f\n    def __call__(self):\n        return 'w', self.f()\n"
         "@D\ndef f():\n    return 'old'\n",
-        "'old'", "'new'", "m.f()", ("w", "old"), ("w", "new"),
+        "'old'",
+        "'new'",
+        "m.f()",
+        ("w", "old"),
+        ("w", "new"),
     ),
     "partial": (
         "import functools\ndef d(n):\n    return lambda f: functools.partial(f, n)\n@d(5)\ndef f(n):\n    return 'old', n\n",
-        "'old'", "'new'", "m.f()", ("old", 5), ("new", 5),
+        "'old'",
+        "'new'",
+        "m.f()",
+        ("old", 5),
+        ("new", 5),
     ),
     "cache": ("import functools\n@functools.cache\ndef f(x):\n    return x + 1\n", "x + 1", "x + 2", "m.f(1)", 2, 3),
     "contextmanager": (
         "import contextlib\n@contextlib.contextmanager\ndef f():\n    yield 'old'\ndef g():\n    with f() as x:\n        return x\n",
-        "'old'", "'new'", "m.g()", "old", "new",
+        "'old'",
+        "'new'",
+        "m.g()",
+        "old",
+        "new",
     ),
     "singledispatch": (
         "import functools\n@functools.singledispatch\ndef f(x):\n    return 'any'\n@f.register\ndef _(x: int):\n    return 'int old'\n"
         "@f.register\ndef _(x: str):\n    return 'str'\n",
-        "'int old'", "'int new'", "m.f(1), m.f('a'), m.f(1.5)", ("int old", "str", "any"), ("int new", "str", "any"),
+        "'int old'",
+        "'int new'",
+        "m.f(1), m.f('a'), m.f(1.5)",
+        ("int old", "str", "any"),
+        ("int new", "str", "any"),
     ),
     "singledispatchmethod": (
         "import functools\nclass A:\n    @functools.singledispatchmethod\n    def f(self, x):\n        return 'any'\n"
         "    @f.register\n    def _(self, x: int):\n        return 'int old'\n",
-        "'int old'", "'int new'", "m.A().f(1), m.A().f('')", ("int old", "any"), ("int new", "any"),
+        "'int old'",
+        "'int new'",
+        "m.A().f(1), m.A().f('')",
+        ("int old", "any"),
+        ("int new", "any"),
     ),
     "total_ordering": (
         "import functools\n@functools.total_ordering\nclass A:\n    def __eq__(self, o):\n        return True\n"
         "    def __lt__(self, o):\n        return 'old'\n",
-        "'old'", "'new'", "m.A() < m.A()", "old", "new",
+        "'old'",
+        "'new'",
+        "m.A() < m.A()",
+        "old",
+        "new",
     ),
     "setter": (
         "class A:\n    @property\n    def x(self):\n        return self._x\n    @x.setter\n    def x(self, v):\n        self._x = v, 'old'\n"
         "def f():\n    a = A()\n    a.x = 1\n    return a.x\n",
-        "'old'", "'new'", "m.f()", (1, "old"), (1, "new"),
+        "'old'",
+        "'new'",
+        "m.f()",
+        (1, "old"),
+        (1, "new"),
     ),
-    "nested class": ("class A:\n    class B:\n        def f(self):\n            return 'old'\n", "'old'", "'new'", "m.A.B().f()", "old", "new"),
-    "renamed class": ("class _I:\n    def f(self):\n        return 'old'\nA = _I\ndel _I\n", "'old'", "'new'", "m.A().f()", "old", "new"),
+    "nested class": (
+        "class A:\n    class B:\n        def f(self):\n            return 'old'\n",
+        "'old'",
+        "'new'",
+        "m.A.B().f()",
+        "old",
+        "new",
+    ),
+    "renamed class": (
+        "class _I:\n    def f(self):\n        return 'old'\nA = _I\ndel _I\n",
+        "'old'",
+        "'new'",
+        "m.A().f()",
+        "old",
+        "new",
+    ),
     "class made in a function": (
         "def make():\n    class A:\n        def f(self):\n            return 'old'\n    return A\nB = make()\n",
-        "'old'", "'new'", "m.B().f(), m.make()().f()", ("old", "old"), ("new", "new"),
+        "'old'",
+        "'new'",
+        "m.B().f(), m.make()().f()",
+        ("old", "old"),
+        ("new", "new"),
     ),
     "private names": (
         "class A:\n    def __p(self):\n        return 'old'\n    def f(self):\n        return self.__p()\n",
-        "'old'", "'new'", "m.A().f()", "old", "new",
+        "'old'",
+        "'new'",
+        "m.A().f()",
+        "old",
+        "new",
     ),
     "in an if": ("import sys\nif sys:\n    def f():\n        return 'old'\n", "'old'", "'new'", "m.f()", "old", "new"),
     "in a loop": (
         "F = []\nfor n in 1, 2:\n    def f(n=n):\n        return 'old', n\n    F.append(f)\n",
-        "'old'", "'new'", "[f() for f in m.F]", [("old", 1), ("old", 2)], [("new", 1), ("new", 2)],
+        "'old'",
+        "'new'",
+        "[f() for f in m.F]",
+        [("old", 1), ("old", 2)],
+        [("new", 1), ("new", 2)],
     ),
     "default": ("def f(a=1, *, b=2):\n    return a, b\n", "a=1, *, b=2", "a=10, *, b=20", "m.f()", (1, 2), (10, 20)),
     "computed default": ("def f(a=len('x')):\n    return a\n", "len('x')", "len('xyz')", "m.f()", 1, 3),
@@ -107,13 +198,28 @@ CASES = {
     "function attribute": ("def f():\n    return f.n\nf.n = 1\n", "f.n = 1", "f.n = 2", "m.f()", 1, 2),
     "super() gained": (
         "class B:\n    def f(self):\n        return 'B'\nclass A(B):\n    def f(self):\n        return 'old'\n",
-        "'old'", "super().f() + __class__.__name__", "m.A().f()", "old", "BA",
+        "'old'",
+        "super().f() + __class__.__name__",
+        "m.A().f()",
+        "old",
+        "BA",
     ),
     "super() lost": (
         "class B:\n    def f(self):\n        return 'B'\nclass A(B):\n    def f(self):\n        return super().f()\n",
-        "super().f()", "'new'", "m.A().f()", "B", "new",
+        "super().f()",
+        "'new'",
+        "m.A().f()",
+        "B",
+        "new",
     ),
-    "multi-line string": ("class A:\n    def f(self):\n        return '''a\nold\n  b'''\n", "old\n", "new\n", "m.A().f()", "a\nold\n  b", "a\nnew\n  b"),
+    "multi-line string": (
+        "class A:\n    def f(self):\n        return '''a\nold\n  b'''\n",
+        "old\n",
+        "new\n",
+        "m.A().f()",
+        "a\nold\n  b",
+        "a\nnew\n  b",
+    ),
     "call through an import": ("import time\ndef f():\n    return time.strftime('old')\n", "'old'", "'new'", "m.f()", "old", "new"),
 }
 
@@ -195,7 +301,13 @@ def test_free_variable_lost_and_gained(world: Any) -> None:
     assert m.held() == ("new", 1)
     world.becomes("def make(a, b):\n    def inner():\n        return 'new', a\n    return inner\nheld = make(1, 2)\n")
     other = world.module("def make(a, b):\n    def inner():\n        return 'old', a\n    return inner\nheld = make(1, 2)\n", "n")
-    report = applied(suture.apply(world.patch({"n": "def make(a, b):\n    def inner():\n        return 'new', a + b\n    return inner\nheld = make(1, 2)\n"})))
+    report = applied(
+        suture.apply(
+            world.patch(
+                {"n": "def make(a, b):\n    def inner():\n        return 'new', a + b\n    return inner\nheld = make(1, 2)\n"}
+            )
+        )
+    )
     assert other.held() == ("old", 1)
     assert "closures-left" in codes(report)
     assert other.make(1, 2)() == ("new", 3)
@@ -331,7 +443,9 @@ def test_overlap_is_refused_or_put_back(world: Any) -> None:
 
 def test_caches_are_cleared(world: Any) -> None:
     """What a cache holds was computed by the old code."""
-    m = world.module("import functools\n@functools.lru_cache\ndef f(x):\n    return 'old'\n@functools.lru_cache\ndef same(x):\n    return object()\n")
+    m = world.module(
+        "import functools\n@functools.lru_cache\ndef f(x):\n    return 'old'\n@functools.lru_cache\ndef same(x):\n    return object()\n"
+    )
     m.f(1)
     kept = m.same(1)
     report = applied(suture.apply(world.replace(("'old'", "'new'"))))
@@ -354,7 +468,13 @@ def test_method_becomes_property(world: Any) -> None:
     """Between plain, property, class and static method the attribute is made anew."""
     m = world.module("class A:\n    def size(self):\n        return 1\n    def make(self):\n        return 1\n")
     a = m.A()
-    report = applied(suture.apply(world.patch("class A:\n    @property\n    def size(self):\n        return 2\n    @classmethod\n    def make(cls):\n        return cls\n")))
+    report = applied(
+        suture.apply(
+            world.patch(
+                "class A:\n    @property\n    def size(self):\n        return 2\n    @classmethod\n    def make(cls):\n        return cls\n"
+            )
+        )
+    )
     assert (a.size, a.make()) == (2, m.A)
     assert "rebound" in codes(report)
     assert suture.revert(report.patch_id).ok

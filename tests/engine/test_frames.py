@@ -47,7 +47,13 @@ class Worker:
         self.thread.join()
 
 
-WAITS = "def f(entered, leave, depth=0):\n    if depth:\n        return f(entered, leave, depth - 1)\n    entered.set()\n    leave.wait()\n"
+WAITS = """\
+def f(entered, leave, depth=0):
+    if depth:
+        return f(entered, leave, depth - 1)
+    entered.set()
+    leave.wait()
+"""
 GENERATOR = "def f():\n    yield 1\n    yield 2\n"
 
 

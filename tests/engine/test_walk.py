@@ -148,9 +148,9 @@ def test_the_account_of_the_planted_closes() -> None:
         (lambda f: type("K", (), {"m": f}), "r.x.m"),
         (lambda f: types.MappingProxyType({"k": f}), "r.x['k']"),
         (lambda f: functools.lru_cache(f), "r.x.__wrapped__"),
-        (lambda f: (lambda: f), "r.x<f>"),
-        (lambda f: (lambda g=f: g), "r.x(default)"),
-        (lambda f: (lambda *, g=f: g), "r.x(g=)"),
+        (lambda f: lambda: f, "r.x<f>"),
+        (lambda f: lambda g=f: g, "r.x(default)"),
+        (lambda f: lambda *, g=f: g, "r.x(g=)"),
     ],
 )
 def test_the_path_says_where(make: Any, path: str) -> None:
@@ -246,7 +246,7 @@ def test_runs_nobodys_code() -> None:
     holders: dict[str, Any] = {}
     for base in (object, list, tuple, dict, set, frozenset, collections.deque, functools.partial, property, staticmethod):
         own = type.__call__(type, base.__name__, (base,), {**members, "fget": property(boom), "func": property(boom)})
-        made = object.__new__(own) if base is object else base.__new__(own, f) if base in (functools.partial, staticmethod) else base.__new__(own)
+        made = base.__new__(own, f) if base in (functools.partial, staticmethod) else base.__new__(own)
         if base is list:
             list.append(made, f)
         elif base is dict:

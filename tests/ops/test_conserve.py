@@ -16,7 +16,9 @@ from suture.ops.build.tree import Source
 from suture.patch import Severity, dump, load
 
 NAMES = ["f", "g", "h", "A", "B", "X", "Y", "os", "join"]
-EXPRESSIONS = st.sampled_from(["1", "2", "'t'", "(1, 2)", "[1]", "{'a': 1}", "X", "f()", "lambda a: a + 1", "lambda a: a + 2", "None"])
+EXPRESSIONS = st.sampled_from(
+    ["1", "2", "'t'", "(1, 2)", "[1]", "{'a': 1}", "X", "f()", "lambda a: a + 1", "lambda a: a + 2", "None"]
+)
 DECORATORS = st.sampled_from(["", "", "", "@staticmethod\n", "@property\n", "@overload\n", "@x.setter\n"])
 
 
@@ -29,9 +31,18 @@ def function(draw: st.DrawFn) -> str:
     return f"{draw(DECORATORS)}{kind} {name}({default}):\n{doc}    return {body}\n"
 
 
-assignment = st.builds("{} = {}\n".format, st.sampled_from(["X", "Y", "A", "__all__", "__slots__", "X, Y", "f.attr", "X[0]"]), EXPRESSIONS)
+assignment = st.builds(
+    "{} = {}\n".format, st.sampled_from(["X", "Y", "A", "__all__", "__slots__", "X, Y", "f.attr", "X[0]"]), EXPRESSIONS
+)
 imports = st.sampled_from(
-    ["import os\n", "import os.path\n", "from os.path import join\n", "from os.path import join, split as s\n", "from m import *\n", "import json as os\n"]
+    [
+        "import os\n",
+        "import os.path\n",
+        "from os.path import join\n",
+        "from os.path import join, split as s\n",
+        "from m import *\n",
+        "import json as os\n",
+    ]
 )
 other = st.sampled_from(
     [

@@ -21,7 +21,9 @@ def report(ok: bool = True, state: State = State.COMMITTED, **fields: Any) -> Re
 
 
 def error(code: str = "conflict", target: str = "shop.cart:Cart.total") -> Finding:
-    return Finding(code, Severity.ERROR, target, "the live code isn't what this patch was built from", "rebuild", {"found": "77b0aa"})
+    return Finding(
+        code, Severity.ERROR, target, "the live code isn't what this patch was built from", "rebuild", {"found": "77b0aa"}
+    )
 
 
 def refused(*findings: Finding, **fields: Any) -> Report:
@@ -203,7 +205,11 @@ def test_a_reverted_patch_offers_no_undo() -> None:
 
 def test_sections_of_a_hotfix_file_stand_apart() -> None:
     """Whose part is whose, each once."""
-    rows = (Row("m:a", "updated", section="zhangsan"), Row("m:b", "updated", section="lisi"), Row("m:c", "added", section="zhangsan"))
+    rows = (
+        Row("m:a", "updated", section="zhangsan"),
+        Row("m:b", "updated", section="lisi"),
+        Row("m:c", "added", section="zhangsan"),
+    )
     lines = report(changed=(*rows, Row("m:d", "added"))).words().splitlines()
     assert lines[1:8] == [
         "  zhangsan",
@@ -220,10 +226,14 @@ def test_sections_of_a_hotfix_file_stand_apart() -> None:
 def test_no_line_is_wider_than_eighty(size: int) -> None:
     """However long the names are."""
     long = "x" * size
-    finding = Finding(long, Severity.ERROR, f"m:{long}", f"{long} and {'some words ' * 30}", f"{long} {'more ' * 40}", {"line": long})
+    finding = Finding(
+        long, Severity.ERROR, f"m:{long}", f"{long} and {'some words ' * 30}", f"{long} {'more ' * 40}", {"line": long}
+    )
     rows = (Row(f"m:{long}", "updated", 2, 3, wrappers=(long,), section=long),)
     for made in (
-        report(changed=rows, findings=(finding,), inside_old=3, listed=(long, "y " * 60), meta={"reason": long}, longest_slice_in=long),
+        report(
+            changed=rows, findings=(finding,), inside_old=3, listed=(long, "y " * 60), meta={"reason": long}, longest_slice_in=long
+        ),
         refused(finding, changed=rows, meta={"reason": long}),
     ):
         assert [line for line in made.words().splitlines() if len(line) > 80] == []

@@ -199,8 +199,20 @@ class Evaluator:
 
 
 _CLASS_NOISE = frozenset(
-    "__module__ __qualname__ __firstlineno__ __static_attributes__ __annotate__ __annotate_func__ __annotations__ "
-    "__conditional_annotations__ __classdict__ __classdictcell__ __type_params__ __doc__".split()
+    (
+        "__annotate__",
+        "__annotate_func__",
+        "__annotations__",
+        "__classdict__",
+        "__classdictcell__",
+        "__conditional_annotations__",
+        "__doc__",
+        "__firstlineno__",
+        "__module__",
+        "__qualname__",
+        "__static_attributes__",
+        "__type_params__",
+    )
 )
 
 
@@ -238,8 +250,6 @@ def _absolute(node: ast.ImportFrom, space: Mapping[str, Any]) -> str:
     package = space.get("__package__") or ""
     parts = package.split(".")[: len(package.split(".")) - node.level + 1]
     return ".".join([*parts, *([node.module] if node.module else [])])
-
-
 
 
 def _needs_lending(node: ast.stmt, pending: Mapping[str, Any]) -> bool:

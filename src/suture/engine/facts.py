@@ -189,7 +189,8 @@ def same_tree(a: object, b: object) -> bool:
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter: its name, its kind ("positional-only", "positional", "var-positional", "keyword-only",
-    "var-keyword"), the syntax tree of its default (None: it has none) and of its annotation."""
+    "var-keyword"), the syntax tree of its default (None: it has none) and of its annotation.
+    """
 
     name: str
     kind: str
@@ -360,6 +361,8 @@ def _body_of(module: types.CodeType, names: tuple[str, ...]) -> types.CodeType:
             elif inner.co_name == f"{_GENERIC}{name}>":
                 found = next((c for c in nested_codes(inner) if c.co_name == name), found)
         if found is None:
-            raise Refused("does-not-fit", f"no code for {'.'.join(names)} in its own text", hint="restart: report it, with the text")
+            raise Refused(
+                "does-not-fit", f"no code for {'.'.join(names)} in its own text", hint="restart: report it, with the text"
+            )
         code = found
     return code

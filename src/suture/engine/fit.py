@@ -30,7 +30,12 @@ _MARK = "\0suture:"
 
 
 def fit(
-    definition: Definition, code: types.CodeType, free: tuple[str, ...], values: Mapping[str, object], *, node: ast.AST | None = None
+    definition: Definition,
+    code: types.CodeType,
+    free: tuple[str, ...],
+    values: Mapping[str, object],
+    *,
+    node: ast.AST | None = None,
 ) -> types.CodeType:
     """
     Code of a function in *definition* for a closure of exactly the cells *free*.
@@ -206,9 +211,7 @@ def _find(code: types.CodeType, name: str) -> types.CodeType:
     raise Refused("does-not-fit", f"no code for {name} in its own text", hint="restart: report it, with the text")
 
 
-def _finish(
-    code: types.CodeType, names: Mapping[str, str], slots: Mapping[str, object], like: types.CodeType
-) -> types.CodeType:
+def _finish(code: types.CodeType, names: Mapping[str, str], slots: Mapping[str, object], like: types.CodeType) -> types.CodeType:
     """Put cell names and objects back, and the name and place that *like* has."""
 
     def constant(value: object) -> object:

@@ -240,7 +240,7 @@ def _tasks(loops: Iterable[Any]) -> list[Any]:
         for loop in loops:
             try:
                 found.update((id(t), t) for t in all_tasks(loop))
-            except Exception:  # noqa: BLE001, S112 - asyncio calls done() of a task class of the program's own
+            except Exception:  # noqa: BLE001 - asyncio calls done() of a task class of the program's own
                 continue  # its tasks are on no list; the count has them
     bases = [_known("_asyncio", "Task"), _known("asyncio.tasks", "_PyTask")]
     return [t for t in found.values() if any(_derives(type(t), b) for b in bases) and not _task_done(t)]

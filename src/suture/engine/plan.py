@@ -21,9 +21,31 @@ __all__ = ["Site", "Work", "accepts", "cross_calls", "judge", "judge_live", "reb
 
 # Decorators that pass any call on, or are looked through by name: a changed signature is safe below them.
 TRANSPARENT = frozenset(
-    "abstractmethod asynccontextmanager cache cached_property classmethod contextmanager coroutine deleter final getter "
-    "lru_cache no_type_check overload override property register runtime_checkable setter singledispatch "
-    "singledispatchmethod staticmethod total_ordering wraps".split()
+    (
+        "abstractmethod",
+        "asynccontextmanager",
+        "cache",
+        "cached_property",
+        "classmethod",
+        "contextmanager",
+        "coroutine",
+        "deleter",
+        "final",
+        "getter",
+        "lru_cache",
+        "no_type_check",
+        "overload",
+        "override",
+        "property",
+        "register",
+        "runtime_checkable",
+        "setter",
+        "singledispatch",
+        "singledispatchmethod",
+        "staticmethod",
+        "total_ordering",
+        "wraps",
+    )
 )
 # Decorators that make nothing but the descriptor: the whole attribute can be made anew and put in the class.
 DESCRIPTORS = frozenset(("property", "staticmethod", "classmethod"))

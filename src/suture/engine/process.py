@@ -6,16 +6,12 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import types
-from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
 
 from suture.engine.transaction import Engine
 from suture.errors import Denied
 
-__all__ = ["engine", "soon"]
+__all__ = ["engine"]
 
 _MARK = "_suture_in_this_process"
 
@@ -43,18 +39,3 @@ def engine(file: str) -> Engine:
             hint="use that one: remove the second from the path",
         )
     return found
-
-
-def soon(work: Callable[[], Any]) -> Future[Any]:
-    """Run *work* in a thread of its own; the future gets what it returns or raises."""
-    future: Future[Any] = Future()
-
-    def run() -> None:
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
-                future.set_exception(error)
-
-    threading.Thread(target=run, name="suture-apply", daemon=True).start()
-    return future

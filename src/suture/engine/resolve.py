@@ -227,7 +227,7 @@ class Resolver:
             if not issubclass(type(value), type):
                 return None
             found = value  # type: ignore[assignment]
-            space = class_space(found)
+            space = class_space(found)  # type: ignore[arg-type]
         return found
 
     def raw(self, work: Work) -> tuple[bool, object]:
@@ -300,7 +300,11 @@ class Resolver:
         out = []
         for site in sites:
             code = site.function.__code__
-            if code.co_name == definition.code.co_name and self.print_of(code) == want and _same_defaults(site.function, definition):
+            if (
+                code.co_name == definition.code.co_name
+                and self.print_of(code) == want
+                and _same_defaults(site.function, definition)
+            ):
                 out.append(site)
             self.rest()
         unique = {id(s.function): s for s in reversed(out)}

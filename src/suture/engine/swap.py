@@ -27,7 +27,21 @@ from typing import Any, Final
 from suture.engine.facts import KIND_FLAGS
 from suture.errors import Fault, Refused
 
-__all__ = ["ABSENT", "Entry", "Guard", "Quiet", "Store", "Undo", "Via", "audit_hook_present", "commit", "lent", "probe", "read", "undo"]
+__all__ = [
+    "ABSENT",
+    "Entry",
+    "Guard",
+    "Quiet",
+    "Store",
+    "Undo",
+    "Via",
+    "audit_hook_present",
+    "commit",
+    "lent",
+    "probe",
+    "read",
+    "undo",
+]
 
 
 class _Absent:
@@ -329,7 +343,7 @@ def _flip(
         deque(_counting(quiet), maxlen=0)
     code_guards = [g for g in guards if g.via is Via.SETATTR and g.name in _AUDITED]
     for guard in code_guards:
-        1 / (read(guard.owner, guard.name, guard.via) is guard.was)  # noqa: B018 - as in the C call
+        1 / (read(guard.owner, guard.name, guard.via) is guard.was)
     generation = _Generation()
     ready = [(f, _trampoline(f, (_clone(f, {}), _clone(f, new)), generation)) for f, new in fields.values()]
     for function, code in ready:
@@ -348,7 +362,7 @@ def _settle(writes: Sequence[tuple[types.FunctionType, str, Any]]) -> None:
             try:
                 setattr(function, name, value)
                 break
-            except BaseException as error:  # an interrupt or a hook that raises: the function serves by its trampoline
+            except BaseException as error:  # noqa: BLE001 - raised below; until then the function serves by its trampoline
                 raised = error
     if raised is not None:
         raise raised
@@ -371,7 +385,7 @@ _PAIR, _GENERATION = "\0suture:pair", "\0suture:generation"
 
 
 def _pass_on(*a: Any, **k: Any) -> Any:
-    return "\0suture:pair"["\0suture:generation".v](*a, **k)  # type: ignore[attr-defined,call-overload]
+    return "\0suture:pair"["\0suture:generation".v](*a, **k)  # type: ignore[attr-defined,call-overload,operator]
 
 
 def _trampoline(function: types.FunctionType, pair: tuple[Any, Any], generation: _Generation) -> types.CodeType:

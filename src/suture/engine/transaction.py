@@ -280,9 +280,7 @@ def _clear(caches: Sequence[Any]) -> None:
 class _Transaction:
     """One patch on its way.  Lives for one call."""
 
-    def __init__(
-        self, engine: Engine, pace: Pace, accept: frozenset[str], partial: bool, replace: bool, on_step: Step
-    ) -> None:
+    def __init__(self, engine: Engine, pace: Pace, accept: frozenset[str], partial: bool, replace: bool, on_step: Step) -> None:
         self.engine = engine
         self.pace = pace
         self.accept = accept
@@ -467,7 +465,11 @@ class _Transaction:
         mine = next((a for a in reversed(stack) if a.patch_id == self.patch_id), None)
         if mine is None or any(mine.places() & a.places() for a in stack[stack.index(mine) + 1 :]):
             return False
-        if any(swap.read(e.store.owner, e.store.name, e.store.via) is not e.store.new for e in mine.undo.entries if e.store.name == "__code__"):
+        if any(
+            swap.read(e.store.owner, e.store.name, e.store.via) is not e.store.new
+            for e in mine.undo.entries
+            if e.store.name == "__code__"
+        ):
             return False
         self.rows = [Row(r.target, "already-fixed", r.functions) for r in (mine.report.changed if mine.report else ())]
         self.find(Finding("already-fixed", Severity.NOTE, self.patch_id, "this patch is live already"))
@@ -614,8 +616,7 @@ class _Transaction:
         if isinstance(node, ast.Import):
             return all(
                 (a.asname or a.name.partition(".")[0]) in space
-                and sys.modules.get(a.name if a.asname else a.name.partition(".")[0])
-                is space[a.asname or a.name.partition(".")[0]]
+                and sys.modules.get(a.name if a.asname else a.name.partition(".")[0]) is space[a.asname or a.name.partition(".")[0]]
                 and a.name in sys.modules
                 for a in node.names
             )
@@ -623,7 +624,8 @@ class _Transaction:
             return all((a.asname or a.name) in space for a in node.names)
         if change.kind is Kind.FUNCTION:
             return any(
-                s.function.__code__.co_name == change.target.name and fingerprint(s.function.__code__) == fingerprint(work.after.code)
+                s.function.__code__.co_name == change.target.name
+                and fingerprint(s.function.__code__) == fingerprint(work.after.code)
                 for s in self.resolver.functions(work)
                 if work.after.code is not None
             )
@@ -631,7 +633,11 @@ class _Transaction:
             want = _literal(work.after.node)
             return want is not ABSENT and _alike(space.get(mangled(change.target.name, change.scope.classes)), want)
         live = space.get(change.target.name)
-        return issubclass(type(live), type) and live.__dict__.get("__module__") == work.module.__name__ and change.expect is Expect.LIVE
+        return (
+            issubclass(type(live), type)
+            and live.__dict__.get("__module__") == work.module.__name__
+            and change.expect is Expect.LIVE
+        )
 
     def _locate_value(self, work: Work) -> None:
         """A constant: the live value must be the one that the old source spells out."""
@@ -736,7 +742,13 @@ class _Transaction:
             )
         if unloaded and not self.works and any(f.severity is Severity.WARNING and f.code == "not-loaded" for f in self.findings):
             self.find(
-                Finding("nothing-loaded", Severity.ERROR, "", "none of the patch's modules is imported in this process", hint="check the import root")
+                Finding(
+                    "nothing-loaded",
+                    Severity.ERROR,
+                    "",
+                    "none of the patch's modules is imported in this process",
+                    hint="check the import root",
+                )
             )
 
     def _moved_lines(self, patch: Patch) -> None:
@@ -753,7 +765,7 @@ class _Transaction:
                         "lines-moved",
                         Severity.WARNING,
                         f"{fact.module}:{fact.moved[0]}",
-                        f"{file} on disk is the new one: tracebacks of unchanged functions ({names}) show its text at their old lines",
+                        f"{file} on disk is the new one: tracebacks of unchanged functions ({names}) show it at their old lines",
                         hint="read them beside the old release; a restart ends it",
                     )
                 )
@@ -1079,14 +1091,14 @@ class _Transaction:
         self.findings = warnings + [f for f in self.findings[len(warnings) :] if f not in warnings]
         self._stop_at_errors()
         if self.evaluator.ran:
-            self.find(
-                Finding("evaluated", Severity.NOTE, self.patch_id, "ran at apply: " + "; ".join(self.evaluator.ran[:12]))
-            )
+            self.find(Finding("evaluated", Severity.NOTE, self.patch_id, "ran at apply: " + "; ".join(self.evaluator.ran[:12])))
 
     def _commit(self) -> None:
-        crossing = [f for f in cross_calls(self.works, {})]
+        crossing = list(cross_calls(self.works, {}))
         control = _control()
-        self.stage.guards.append(Guard(control_function := _function_of(control), "__code__", Via.SETATTR, control_function.__code__))
+        self.stage.guards.append(
+            Guard(control_function := _function_of(control), "__code__", Via.SETATTR, control_function.__code__)
+        )
         constants = frames.running_constants()
         # One more than the control: the commit keeps the values that it replaces.
         extra = [e + 1 + (id(c) in constants) for c, e in zip(self.old, self.extra, strict=True)]
@@ -1184,13 +1196,23 @@ class _Transaction:
         functions = [s.owner for s in self.stage.stores if s.name == "__code__" and s.via is Via.SETATTR]
         if not versions.restore(functions, self.pace):
             self.find(
-                Finding("slower-calls", Severity.NOTE, self.patch_id, "this build can't restore function versions: patched calls cost 5-10 ns more")
+                Finding(
+                    "slower-calls",
+                    Severity.NOTE,
+                    self.patch_id,
+                    "this build can't restore function versions: patched calls cost 5-10 ns more",
+                )
             )
         if self.applied.caches:
             sizes = [c.cache_info().currsize for c in self.applied.caches]
             _clear(self.applied.caches)
             self.find(
-                Finding("cache-clear", Severity.NOTE, self.patch_id, f"{len(sizes)} caches over changed functions cleared, {sum(sizes)} entries")
+                Finding(
+                    "cache-clear",
+                    Severity.NOTE,
+                    self.patch_id,
+                    f"{len(sizes)} caches over changed functions cleared, {sum(sizes)} entries",
+                )
             )
         self._say_who_stays()
         self.held = census.holders([s.function for w in self.works for s in w.sites], self.pace)
@@ -1210,7 +1232,8 @@ class _Transaction:
                             "inside-old",
                             Severity.WARNING if looping else Severity.NOTE,
                             work.target,
-                            f"{call} is inside the old code" + (", in a loop: it stays there until the loop ends" if looping else ""),
+                            f"{call} is inside the old code"
+                            + (", in a loop: it stays there until the loop ends" if looping else ""),
                             hint="what the loop calls is patched; a restart of that thread or task ends it" if looping else "",
                         )
                     )
@@ -1347,10 +1370,19 @@ class _Revert:
             name = f"{getattr(store.owner, '__qualname__', type(store.owner).__name__)}.{store.name}"
             if store.name == "__code__":
                 raise Refused(
-                    "changed-since", f"{name} was changed after this patch, by something else", target=self.applied.patch_id, hint="restart"
+                    "changed-since",
+                    f"{name} was changed after this patch, by something else",
+                    target=self.applied.patch_id,
+                    hint="restart",
                 )
             findings.append(
-                Finding("changed-since", Severity.WARNING, name, "was changed after this patch and stays as it is", hint="set it by hand")
+                Finding(
+                    "changed-since",
+                    Severity.WARNING,
+                    name,
+                    "was changed after this patch and stays as it is",
+                    hint="set it by hand",
+                )
             )
         return stage
 
@@ -1382,7 +1414,7 @@ class _AbcCache:
 
     def cache_clear(self) -> None:
         """Forget them."""
-        import _abc
+        import _abc  # type: ignore[import-not-found]
 
         _abc._reset_caches(self.owner)
 
@@ -1403,7 +1435,10 @@ def _bytes_of(source: str | os.PathLike[str]) -> bytes:
             return file.read()
     except OSError as error:
         raise Refused(
-            "patch-unreadable", f"{error.strerror or error}", target=os.fspath(source), hint="check the path, as this process sees it"
+            "patch-unreadable",
+            f"{error.strerror or error}",
+            target=os.fspath(source),
+            hint="check the path, as this process sees it",
         ) from error
 
 
@@ -1505,9 +1540,7 @@ def _grafted(
 
 
 def _with_constants(code: types.CodeType, put: Mapping[int, types.CodeType]) -> types.CodeType:
-    constants = tuple(
-        put.get(id(c)) or _with_constants(c, put) if isinstance(c, types.CodeType) else c for c in code.co_consts
-    )
+    constants = tuple(put.get(id(c)) or _with_constants(c, put) if isinstance(c, types.CodeType) else c for c in code.co_consts)
     if all(a is b for a, b in zip(constants, code.co_consts, strict=True)):
         return code
     return code.replace(co_consts=constants)

@@ -31,6 +31,7 @@ class _Leaf:
         line: Where it starts.
         name: Name of an import, or "".
         is_definition: True for functions and classes, whose order doesn't matter.
+        opens: The place of what is inside it.
     """
 
     place: tuple[str, ...]
@@ -38,6 +39,7 @@ class _Leaf:
     line: int
     name: str = ""
     is_definition: bool = False
+    opens: tuple[str, ...] = ()
 
     @property
     def what(self) -> tuple[tuple[str, ...], str]:
@@ -106,11 +108,18 @@ def _drop(leaves: list[_Leaf], lines: str, name: str) -> None:
         ]
 
 
-def _in_order(leaves: Iterable[_Leaf]) -> dict[tuple[str, ...], list[str]]:
-    """Statements of each body in order, definitions left out; only those that aren't alone on one side."""
+def _in_order(leaves: Sequence[_Leaf]) -> dict[tuple[str, ...], list[str]]:
+    """
+    Statements of each body in order; not definitions.
+
+    Those that stand there twice are left out, and so are bodies that share their place with another of the same name.
+    """
+    seen = Counter(leaf.what for leaf in leaves)
+    shared = {place for place, count in Counter(leaf.opens for leaf in leaves if leaf.opens).items() if count > 1}
     out: dict[tuple[str, ...], list[str]] = {}
     for leaf in leaves:
-        if not leaf.is_definition and " if TYPE_CHECKING" not in leaf.place:
+        inside = {leaf.place[:n] for n in range(1, len(leaf.place) + 1)}
+        if not leaf.is_definition and seen[leaf.what] == 1 and not inside & shared and " if TYPE_CHECKING" not in leaf.place:
             out.setdefault(leaf.place, []).append(leaf.dump)
     return out
 
@@ -122,20 +131,21 @@ def parsed(text: str, classes: tuple[str, ...] = ()) -> list[ast.stmt]:
     return ast.parse(text).body
 
 
-def _leaves(source: Source, body: Sequence[ast.stmt], place: tuple[str, ...]) -> Iterator[_Leaf]:
-    for node in body:
+def _leaves(source: Source, statements: Sequence[ast.stmt], place: tuple[str, ...]) -> Iterator[_Leaf]:
+    for node in statements:
         line = nodes.first_line(node)
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield from _names(source, node, place)
         elif isinstance(node, ast.ClassDef):
             parts = [*node.decorator_list, *node.bases, *node.keywords, *getattr(node, "type_params", [])]
-            yield _Leaf(place, f"class {node.name} {' '.join(map(_dump, parts))}", line, is_definition=True)
-            yield from _leaves(source, node.body, (*place, node.name))
+            inner = (*place, node.name)
+            yield _Leaf(place, f"class {node.name} {' '.join(map(_dump, parts))}", line, is_definition=True, opens=inner)
+            yield from _leaves(source, node.body, inner)
         elif isinstance(node, nodes.BLOCKS):
             here = " if TYPE_CHECKING" if nodes.is_typing(node) else f" {nodes.header(node)}"
-            yield _Leaf(place, here, line)
-            for at, (_, inner) in enumerate(nodes.blocks(node)):
-                yield from _leaves(source, inner, (*place, here, f" {at}"))
+            yield _Leaf(place, here, line, opens=(*place, here))
+            for at, (_, body) in enumerate(nodes.blocks(node)):
+                yield from _leaves(source, body, (*place, here, f" {at}"))
         elif not (nodes.is_doc(node) or isinstance(node, ast.Pass)):
             yield _Leaf(place, _dump(node), line, is_definition=isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
@@ -164,7 +174,7 @@ def _differ(left: Iterable[_Leaf], right: Iterable[_Leaf]) -> bool:
     for side, leaves in zip(sides, (left, right), strict=True):
         for leaf in leaves:
             side.setdefault(leaf.place, []).append(leaf.dump)
-    return any(sides[0][place] != sides[1][place] for place in sides[0].keys() & sides[1].keys())
+    return any(sorted(sides[0][place]) != sorted(sides[1][place]) for place in sides[0].keys() & sides[1].keys())
 
 
 def _dump(node: ast.AST) -> str:
@@ -191,8 +201,9 @@ def rebuilt(old: Source, new: Source, changes: Iterable[Change]) -> str:
         if change.before is not None:
             edits.append((change.scope.line_before - 1, change.before.count("\n"), 0, after))
         else:
-            edits.append((_behind(old, new, change), 0, change.scope.line_after, after))
-    for at, count, _, text in sorted(edits, key=lambda e: (e[0], -e[1], e[2]), reverse=True):
+            indent = " " * (_class_body(old.tree.body, change.scope.classes)[0].col_offset if change.scope.classes else 0)
+            edits.append((_behind(old, new, change), 0, change.scope.line_after, indent + after.lstrip(" \t")))
+    for at, count, _, text in sorted(edits, key=lambda e: e[:3], reverse=True):
         lines[at : at + count] = [text]
     return "".join(lines)
 

@@ -110,7 +110,7 @@ class _Differ:
         self._added_all(added, removed, scope)
         for item in removed:
             self._removed(item, scope)
-        self._order([(b, a) for b, a in pairs if b.dump == a.dump], scope)
+        self._order([(b, a) for b, a in pairs if b.dump == a.dump or b.key[0] == "block"], scope)
         self._docs(old, new, scope)
 
     def _same(self, old: ast.stmt, new: ast.stmt, scope: _Scope) -> None:
@@ -277,7 +277,7 @@ class _Differ:
     def _added_all(self, added: list[Item], removed: list[Item], scope: _Scope) -> None:
         statements: dict[int, list[Item]] = defaultdict(list)
         for item in added:
-            gone = [r for r in removed if r.name and r.name == item.name and r.key[0] not in ("statement", "block")]
+            gone = [r for r in removed if r.name and r.name == item.name and r.key[0] in _WORDS]
             if item.key[0] == "statement" and (changed := _same_call(item, removed)) is not None:
                 removed.remove(changed)
                 say = {"typing": self._type_only, "main": self._main_block}.get(scope.block, self._statement)

@@ -331,7 +331,7 @@ class _Blank(ast.NodeTransformer):
         node.decorator_list = [self.visit(d) for d in node.decorator_list]
         return node
 
-    visit_FunctionDef = visit_AsyncFunctionDef = _function  # noqa: N815  ast.NodeVisitor's names
+    visit_FunctionDef = visit_AsyncFunctionDef = _function
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         node.body = ast.Constant(None)
@@ -432,7 +432,7 @@ def first_line(node: ast.stmt) -> int:
 
 
 def lines_of(node: ast.stmt) -> str:
-    """"12-15"."""
+    """ "12-15"."""
     return f"{first_line(node)}-{node.end_lineno or node.lineno}"
 
 

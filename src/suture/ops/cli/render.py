@@ -64,8 +64,9 @@ def _build_lines(patch: Patch) -> Iterator[str]:
         yield f"{module}  {_counted(changes)}"
         names = [f"{'+' if c.before is None else ''}{c.target.qualname}" for c in changes]
         yield from textwrap.wrap(_listed(names, 12), WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
-    if len(modules) > _MOST_MODULES:
-        yield f"... and {sum(len(c) for c in list(modules.values())[_MOST_MODULES:])} in {len(modules) - _MOST_MODULES} more modules"
+    rest = list(modules.values())[_MOST_MODULES:]
+    if rest:
+        yield f"... and {sum(map(len, rest))} in {len(rest)} more modules"
     for severity in (Severity.WARNING, Severity.NOTE):
         same: dict[str, list[Finding]] = {}
         for finding in patch.remarks:
@@ -100,7 +101,7 @@ def _outcome_lines(patch: Patch, file: Path | None) -> Iterator[str]:
 
 
 def _counted(changes: list[Change]) -> str:
-    """"2 functions, 1 value, 3 added"."""
+    """ "2 functions, 1 value, 3 added"."""
     words = Counter("added" if c.before is None else str(c.kind) for c in changes)
     return ", ".join(f"{n} {w}{'s' * (n > 1 and w in ('function', 'value'))}" for w, n in words.items())
 

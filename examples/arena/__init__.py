@@ -1,0 +1,1 @@
+"""A small game server to fix while it runs."""

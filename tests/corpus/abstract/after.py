@@ -1,0 +1,6 @@
+import abc
+
+
+class P(abc.ABC):
+    @abc.abstractmethod
+    def stop(self): ...

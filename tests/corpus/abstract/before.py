@@ -1,0 +1,5 @@
+import abc
+
+
+class P(abc.ABC):
+    pass

@@ -1,0 +1,7 @@
+def f(x):
+    return x
+
+
+class A:
+    def go(self):
+        return 1

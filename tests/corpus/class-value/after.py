@@ -1,0 +1,5 @@
+class A:
+    rate = 4
+
+    def f(self):
+        return self.rate

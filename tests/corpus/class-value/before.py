@@ -1,0 +1,5 @@
+class A:
+    rate = 3
+
+    def f(self):
+        return self.rate

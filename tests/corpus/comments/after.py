@@ -1,0 +1,6 @@
+# moved down
+
+
+def f():
+
+    return 1  # one

@@ -1,0 +1,8 @@
+import sys
+
+if sys.version_info >= (3, 0):
+    A = 1
+
+
+def f():
+    return 1

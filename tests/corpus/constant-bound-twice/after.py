@@ -1,0 +1,3 @@
+LIMIT = 9
+if LIMIT > 5:
+    LIMIT = 5

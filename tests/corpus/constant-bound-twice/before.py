@@ -1,0 +1,3 @@
+LIMIT = 1
+if LIMIT > 5:
+    LIMIT = 5

@@ -1,0 +1,4 @@
+LIMIT = 2
+
+def f(n=LIMIT):
+    return n

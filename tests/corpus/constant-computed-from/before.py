@@ -1,0 +1,4 @@
+LIMIT = 1
+
+def f(n=LIMIT):
+    return n

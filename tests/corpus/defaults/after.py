@@ -1,0 +1,2 @@
+def f(a=10, *, b=20):
+    return a, b

@@ -1,0 +1,5 @@
+def f():
+    return f.limit
+
+
+f.limit = 1

@@ -1,0 +1,3 @@
+class K:
+    def __init__(self, n):
+        self.n = n

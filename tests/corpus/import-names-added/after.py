@@ -1,0 +1,5 @@
+from collections import Counter, deque
+
+
+def f():
+    return Counter(deque([1]))

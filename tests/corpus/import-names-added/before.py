@@ -1,0 +1,5 @@
+from collections import deque
+
+
+def f():
+    return deque([1])

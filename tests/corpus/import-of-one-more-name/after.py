@@ -1,0 +1,4 @@
+from os.path import join, basename
+
+def f():
+    return basename(join("a", "b"))

@@ -1,0 +1,4 @@
+from os.path import join
+
+def f():
+    return join("a", "b")

@@ -1,0 +1,5 @@
+﻿NAME = "café"
+
+
+def f():
+    return "éé"

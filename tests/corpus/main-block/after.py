@@ -1,0 +1,6 @@
+def f():
+    return 2
+
+
+if __name__ == "__main__":
+    print(f())

@@ -1,0 +1,6 @@
+def f():
+    return 1
+
+
+if __name__ == "__main__":
+    f()

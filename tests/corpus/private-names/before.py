@@ -1,0 +1,8 @@
+class A:
+    __rate = 2
+
+    def __double(self, n):
+        return n * self.__rate
+
+    def go(self, n):
+        return self.__double(n)

@@ -1,0 +1,6 @@
+import typing
+
+
+@typing.runtime_checkable
+class Closer(typing.Protocol):
+    def close(self): ...

@@ -1,0 +1,2 @@
+HOOKS = []
+HOOKS.append(print)

@@ -1,0 +1,9 @@
+import json
+
+
+def f():
+    return 1
+
+
+def g():
+    return 2

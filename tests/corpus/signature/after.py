@@ -1,0 +1,2 @@
+def f(a, b=5, /, *rest, key=None):
+    return a, b, rest, key

@@ -1,0 +1,5 @@
+from math import *
+
+
+def f():
+    return floor(1.5)

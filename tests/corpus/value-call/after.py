@@ -1,0 +1,3 @@
+import time
+
+START = time.monotonic()

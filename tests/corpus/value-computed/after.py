@@ -1,0 +1,2 @@
+BASE = 3
+LIMIT = BASE * 10

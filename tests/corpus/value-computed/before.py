@@ -1,0 +1,2 @@
+BASE = 2
+LIMIT = BASE * 10

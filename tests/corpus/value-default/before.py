@@ -1,0 +1,5 @@
+N = 1
+
+
+def f(n=N):
+    return n

@@ -1,0 +1,5 @@
+LIMIT = 30
+
+
+def f():
+    return LIMIT

@@ -1,0 +1,192 @@
+"""A fault at any step leaves the same objects with the same contents; a refusal writes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import suture
+from suture.engine import process
+from suture.patch import Change, Expect, Kind, Patch, Scope, Target
+
+OLD = """
+    LIMIT = 1
+    def f(a=1, *, b=2):
+        'old'
+        return a, b, LIMIT
+    class A:
+        kind = 'old'
+        def m(self):
+            return 'old'
+    def make(k):
+        def inner(x):
+            return x * k
+        return inner
+    held = make(3)
+"""
+NEW = """
+    import json
+    LIMIT = 2
+    def helper():
+        return json.dumps(LIMIT)
+    def f(a=10, *, b=20):
+        'new'
+        return a, b, LIMIT, helper()
+    class A:
+        kind = 'new'
+        def m(self):
+            return 'new', super().__repr__
+        def n(self):
+            return 1
+    def make(k):
+        def inner(x):
+            return x * k + 1
+        return inner
+    held = make(3)
+"""
+STEPS = ["read", "compile", "resolve", "judge", "fit", "evaluate", "evaluate-first", "guard", "intend", "commit"]
+
+
+def fingerprint(m: Any) -> dict[str, Any]:
+    """Identity of everything the module has, and of everything inside its functions and classes."""
+    out: dict[str, Any] = {k: id(v) for k, v in vars(m).items() if k != "__builtins__"}
+    for name, function in [("f", m.f), ("A.m", m.A.m), ("make", m.make), ("held", m.held)]:
+        for field in ("__code__", "__defaults__", "__kwdefaults__", "__doc__"):
+            out[f"{name}.{field}"] = id(getattr(function, field))
+        out[f"{name}.__dict__"] = dict(vars(function))
+    out["A"] = {k: id(v) for k, v in vars(m.A).items() if k not in ("__dict__", "__weakref__")}
+    return out
+
+
+class Injected(BaseException):
+    """Nobody may swallow it."""
+
+
+@pytest.mark.parametrize("kind", [Injected, KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("step", STEPS)
+def test_fault_at_a_step(world: Any, step: str, kind: type[BaseException]) -> None:
+    """Whatever is raised at whatever step: every target is the same object with the same contents, and it can be tried again."""
+    m = world.module(OLD)
+    patch = world.patch(NEW)
+    assert not patch.left_out, patch.left_out
+    engine = process.engine(suture.__file__)
+    before = fingerprint(m)
+
+    def fail(name: str) -> None:
+        if name == step:
+            raise kind(step)
+
+    with pytest.raises(kind):
+        engine.apply(patch, on_step=fail)
+    assert fingerprint(m) == before
+    assert suture.status() == ()
+    assert suture.apply(patch).ok
+    assert m.f() == (10, 20, 2, "2")
+    live = fingerprint(m)
+    with pytest.raises(kind):
+        engine.revert(patch.id, on_step=lambda name: fail(step) if name == "commit" else None)
+    assert fingerprint(m) == live
+    assert suture.revert(patch.id).ok
+    assert m.f() == (1, 2, 1)
+    after = fingerprint(m)
+    code = {k for k in before if before[k] != after.get(k)}
+    assert all(k.endswith("__code__") for k in code), code  # code comes back as an equal object
+
+
+def test_store_that_raises_in_the_middle(world: Any, monkeypatch: Any) -> None:
+    """A store inside the C call that fails takes those before it back."""
+    from suture.engine import swap
+
+    m = world.module(OLD)
+    before = fingerprint(m)
+    stores = [
+        swap.Store(m.f, "__defaults__", swap.Via.SETATTR, (5,)),
+        swap.Store(m.f, "__code__", swap.Via.SETATTR, "not code"),
+    ]
+    with pytest.raises(TypeError):
+        swap.commit(stores)
+    assert fingerprint(m) == before
+
+
+def change(target: str, before: str | None, after: str | None, **more: Any) -> Patch:
+    module, _, name = target.partition(":")
+    kind = more.pop("kind", Kind.FUNCTION)
+    expect = Expect.SOURCE if before is not None else Expect.ABSENT
+    scope = Scope(line_before=1, line_after=1)
+    return Patch("p", (Change(0, kind, Target(module, name, f"{module}.py"), before, after, scope, expect, (name,)),))
+
+
+@pytest.mark.parametrize(
+    ("target", "before", "after", "code"),
+    [
+        ("{m}:gone", "def gone():\n    return 1\n", "def gone():\n    return 2\n", "target-missing"),
+        ("{m}:f", "def f():\n    return 'another'\n", "def f():\n    return 2\n", "conflict"),
+        ("no_such_module:f", "def f():\n    return 1\n", "def f():\n    return 2\n", "module-unknown"),
+        ("{m}:f", "def f(:\n", "def f():\n    return 2\n", "syntax-error"),
+        ("{m}:f", None, "def f():\n    return 2\n", "already-defined"),
+        ("{m}:helper", None, "def helper(a=1 / 0):\n    return 2\n", "evaluation-failed"),
+        ("{m}:c", "def c():\n    return 1\n", "def c():\n    return 2\n", "not-python"),
+    ],
+)
+def test_refusals_change_nothing(world: Any, target: str, before: str | None, after: str, code: str) -> None:
+    """Each way to say no has its name, and changes nothing."""
+    m = world.module("c = len\n" + "def f(a=1, *, b=2):\n    return a\nclass A:\n    def m(self): pass\ndef make(): pass\nheld = make\n")
+    old = fingerprint(m)
+    report = suture.apply(change(target.format(m=m.__name__), before, after))
+    assert not report.ok
+    assert code in {f.code for f in report.findings}, report.words()
+    assert all(f.hint for f in report.findings if f.severity == "error")
+    assert fingerprint(m) == old
+    assert "Nothing was changed" in report.words()
+    with pytest.raises(suture.Refused) as caught:
+        report.raise_for_findings()
+    assert caught.value.code == code
+
+
+def test_half_imported_module_is_refused(world: Any) -> None:
+    """A module whose body a thread is still running has half its names; it isn't called missing."""
+    m = world.module("def f():\n    return 1\n")
+    patch = world.replace(("1", "2"))
+    m.__spec__._initializing = True
+    try:
+        report = suture.apply(patch)
+    finally:
+        del m.__spec__._initializing
+    assert {f.code for f in report.findings} == {"module-importing"}
+    assert m.f() == 1
+
+
+def test_apply_from_inside_an_expression_is_refused(world: Any) -> None:
+    """A patch whose expression applies another patch gets a refusal, not a deadlock."""
+    m = world.module("import suture\nresults = []\ndef f():\n    return 1\n")
+    patch = world.patch("import suture\nresults = []\nX = results.append(suture.apply(b'').findings[0].code)\ndef f():\n    return 2\n")
+    assert suture.apply(patch).ok
+    assert m.results == ["busy"]
+    assert m.f() == 2
+
+
+def test_unknown_patch_and_partial_patch(world: Any) -> None:
+    """Revert of what isn't live, and a patch that leaves something out, are refused by name."""
+    report = suture.revert("nothing-like-it")
+    assert [f.code for f in report.findings] == ["patch-unknown"]
+    m = world.module("T = {}\ndef f():\n    return 1\n")
+    patch = world.patch("T = {1: 2}\ndef f():\n    return 2\n")
+    assert [f.code for f in patch.left_out] == ["value-changed"]
+    refused = suture.apply(patch)
+    assert [f.code for f in refused.findings if f.severity == "error"] == ["partial-patch"]
+    assert m.f() == 1
+    assert suture.apply(patch, partial=True).ok
+    assert (m.f(), m.T) == (2, {})
+
+
+def test_kind_change_can_be_accepted(world: Any) -> None:
+    """A person may take an error on, by target."""
+    m = world.module("def f():\n    return [1]\n")
+    patch = world.patch("def f():\n    yield 1\n")
+    assert [f.code for f in patch.left_out] == ["kind-changed"]
+    refused = suture.apply(patch, partial=True)
+    assert "kind-changed" in {f.code for f in refused.findings if f.severity == "error"}
+    report = suture.apply(patch, partial=True, accept=[f"kind-changed:{m.__name__}:f"])
+    assert report.ok, report.words()
+    assert list(m.f()) == [1]

@@ -1,0 +1,168 @@
+"""The command `suture build` and `suture show`: exit codes, streams, files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from suture.ops.cli.main import VERBS, main
+from suture.patch import load
+
+
+@pytest.fixture
+def trees(tmp_path: Path):
+    """Write two trees; the arguments of a build between them."""
+
+    def make(old: str, new: str) -> list[str]:
+        for side, text in (("old", old), ("new", new)):
+            (tmp_path / side).mkdir(exist_ok=True)
+            (tmp_path / side / "m.py").write_text(text)
+        return ["build", str(tmp_path / "old"), str(tmp_path / "new"), "-o", str(tmp_path / "fix.suture")]
+
+    return make
+
+
+GOOD = ("def f():\n    return 1\n", "def f():\n    return 2\n")
+BAD = ("X = {}\ndef f():\n    return 1\n", "X = {1: 2}\ndef f():\n    return 2\n")
+
+
+def test_all_carried_is_exit_0_and_a_file(trees, tmp_path: Path, capsys) -> None:
+    """The file has what was asked for; the words name the module, the definition and the file."""
+    assert main([*trees(*GOOD), "--reason", "it was 1", "--author", "me", "--expires", "2030-01-01"]) == 0
+    patch = load((tmp_path / "fix.suture").read_bytes())
+    assert (patch.name, dict(patch.meta)) == ("fix", {"reason": "it was 1", "author": "me", "expires": "2030-01-01"})
+    out = capsys.readouterr()
+    assert "m  1 function" in out.out
+    assert f"{patch.id}: 1 carried, 0 left out" in out.out
+    assert out.err == ""
+
+
+def test_something_left_out_is_exit_1_and_no_file(trees, tmp_path: Path, capsys) -> None:
+    """An older file of that name is removed: nobody must apply it by mistake.  What is in the way goes to stderr."""
+    file = tmp_path / "fix.suture"
+    file.write_text("an older one")
+    assert main(trees(*BAD)) == 1
+    assert not file.exists()
+    out = capsys.readouterr()
+    assert "value-changed" in out.err
+    assert "no file was written" in out.err
+    assert "value-changed" not in out.out
+
+
+def test_partial_writes_what_can_be_carried(trees, tmp_path: Path) -> None:
+    """And the file says what it leaves out."""
+    assert main([*trees(*BAD), "--partial", "--name", "other"]) == 0
+    patch = load((tmp_path / "fix.suture").read_bytes())
+    assert patch.name == "other"
+    assert [f.code for f in patch.left_out] == ["value-changed"]
+    assert [str(c.target) for c in patch.changes] == ["m:f"]
+
+
+def test_no_difference_is_exit_1_and_comments_are_exit_0(trees, tmp_path: Path) -> None:
+    """A build of two equal trees is a mistake; one of comments is an empty patch."""
+    assert main(trees(GOOD[0], GOOD[0])) == 1
+    assert not (tmp_path / "fix.suture").exists()
+    assert main(trees(GOOD[0], f"# why\n{GOOD[0]}")) == 0
+    assert load((tmp_path / "fix.suture").read_bytes()).changes == ()
+
+
+@pytest.mark.parametrize(("texts", "code"), [(GOOD, 0), (BAD, 1)])
+def test_json_is_one_object_on_stdout(trees, capsys, texts: tuple[str, str], code: int) -> None:
+    """With all that the words have, errors first."""
+    assert main([*trees(*texts), "--json"]) == code
+    out = capsys.readouterr()
+    row = json.loads(out.out)
+    assert (row["format"], row["ok"], (row["file"] is None), (row["patch_id"] is None)) == (1, code == 0, code == 1, code == 1)
+    assert row["carried"][0]["target"] == "m:f"
+    assert row["carried"][0]["kind"] == "function"
+    assert [f["code"] for f in row["findings"]] == ([] if code == 0 else ["value-changed"])
+    assert out.err == ""
+
+
+def test_words_fit_80_columns(trees, capsys) -> None:
+    """Many changes too, and no colour off a terminal."""
+    names = [f"function_with_a_rather_long_name_{i}" for i in range(60)]
+    old = "".join(f"def {n}():\n    return 1\n" for n in names)
+    assert main(trees(old, old.replace("1\n", "2\n"))) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines[:-1]) <= 80
+    assert len(lines) < 24
+    assert "\033" not in "".join(lines)
+
+
+@pytest.mark.parametrize("argv", [[], ["build"], ["build", "a", "b"], ["nonsense"], ["show", "--what"]])
+def test_usage_is_exit_64(argv: list[str], capsys) -> None:
+    """Nothing is done; the usage goes to stderr."""
+    assert main(argv) == 64
+    out = capsys.readouterr()
+    assert "usage" in out.err
+    assert out.out == ""
+
+
+@pytest.mark.parametrize("missing", ["old", "new"])
+def test_missing_tree_is_named(trees, tmp_path: Path, capsys, missing: str) -> None:
+    """Exit 1, a sentence and no traceback; an older patch of that name is removed."""
+    argv = trees(*GOOD)
+    (tmp_path / missing / "m.py").unlink()
+    (tmp_path / missing).rmdir()
+    (tmp_path / "fix.suture").write_text("an older one")
+    assert main(argv) == 1
+    assert "no-tree" in capsys.readouterr().err
+    assert not (tmp_path / "fix.suture").exists()
+
+
+def test_one_file_against_a_folder_is_refused(trees, tmp_path: Path, capsys) -> None:
+    """Two of a kind are meant."""
+    argv = trees(*GOOD)
+    argv[1] += "/m.py"
+    assert main([*argv, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["findings"][0]["code"] == "no-tree"
+
+
+def test_two_files_are_named_after_the_old_one(trees, tmp_path: Path) -> None:
+    """The process knows the old one's name."""
+    argv = trees(*GOOD)
+    (tmp_path / "new" / "m.py").rename(tmp_path / "new" / "fixed.py")
+    argv[1:3] = [f"{argv[1]}/m.py", f"{argv[2]}/fixed.py"]
+    assert main(argv) == 0
+    target = load((tmp_path / "fix.suture").read_bytes()).changes[0].target
+    assert (str(target), target.path) == ("m:f", "m.py")
+
+
+def test_show_prints_a_diff_with_its_facts(trees, tmp_path: Path, capsys) -> None:
+    """Who, why, what is left out, and each change with its place."""
+    main([*trees(*BAD), "--partial", "--reason", "why\033[2J"])
+    capsys.readouterr()
+    assert main(["show", str(tmp_path / "fix.suture")]) == 0
+    out = capsys.readouterr().out
+    for text in ("1 left out", "value-changed", "m:f  function  m.py:2", "-    return 1\n+    return 2\n"):
+        assert text in out
+    assert "\033" not in out  # a patch may come from anywhere: it can't steer the terminal
+
+
+def test_show_as_json(trees, tmp_path: Path, capsys) -> None:
+    """The same facts, for programs."""
+    main(trees(*GOOD))
+    capsys.readouterr()
+    assert main(["show", str(tmp_path / "fix.suture"), "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    assert row["changes"][0]["after"] == GOOD[1]
+
+
+@pytest.mark.parametrize("text", [b"", b"{}\n", b"not json\n", b'{"format": 1'])
+def test_show_of_a_bad_file_says_so(tmp_path: Path, capsys, text: bytes) -> None:
+    """Exit 1, a code, no traceback."""
+    file = tmp_path / "bad.suture"
+    file.write_bytes(text)
+    assert main(["show", str(file)]) == 1
+    assert capsys.readouterr().err.startswith("error ")
+    assert main(["show", str(tmp_path / "none.suture")]) == 1
+
+
+def test_every_verb_says_what_it_does(capsys) -> None:
+    """Its docstring is its help."""
+    for verb in VERBS:
+        assert main([verb.name, "--help"]) == 0
+        assert " ".join((verb.__doc__ or "").split())[:30] in " ".join(capsys.readouterr().out.split())

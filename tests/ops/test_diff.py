@@ -1,0 +1,337 @@
+"""What each kind of difference becomes: a change, or a finding with its place."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from suture.ops.build import build
+from suture.patch import Kind, Patch
+
+CLASS = "class A:\n"
+
+
+@pytest.fixture
+def made(tmp_path: Path):
+    """Build a patch from two trees given as {path: text}; a text alone is m.py."""
+
+    def make(old: str | dict[str, str | bytes], new: str | dict[str, str | bytes]) -> Patch:
+        for side, files in (("old", old), ("new", new)):
+            for path, text in (files if isinstance(files, dict) else {"m.py": files}).items():
+                file = tmp_path / side / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(text if isinstance(text, bytes) else textwrap.dedent(text).lstrip("\n").encode())
+        return build(tmp_path / "old", tmp_path / "new", name="fix")
+
+    return make
+
+
+def carried(patch: Patch) -> list[str]:
+    return [f"{c.kind} {c.target}" for c in patch.changes]
+
+
+def said(patch: Patch) -> list[str]:
+    return sorted(f"{f.code} {f.target}" for f in (*patch.left_out, *patch.remarks))
+
+
+# ---------------------------------------------------------------- definitions
+
+
+def test_text_of_a_change_is_the_files_own_lines(made) -> None:
+    """Decorators first, indentation and comments kept, lines counted in each file."""
+    patch = made(
+        "class A:\n    @staticmethod\n    def f():  # why\n        return 1\n",
+        "x = 1\nclass A:\n    @staticmethod\n    def f():\n        return 2\n",
+    )
+    change = next(c for c in patch.changes if c.kind is Kind.FUNCTION)
+    assert change.before == "    @staticmethod\n    def f():  # why\n        return 1\n"
+    assert change.after == "    @staticmethod\n    def f():\n        return 2\n"
+    assert (change.scope.line_before, change.scope.line_after, change.scope.classes) == (2, 3, ("A",))
+
+
+def test_statement_that_shares_its_line_is_cut_out(made) -> None:
+    """`a = 1; b = 2`: the change carries its own part, in its own column."""
+    patch = made("é = 0; b = 1\n", "é = 0; b = 2\n")
+    assert [(c.before, c.after) for c in patch.changes] == [("       b = 1\n", "       b = 2\n")]
+
+
+def test_form_feed_ends_no_line(made) -> None:
+    """Lines are counted as the compiler does, not as str.splitlines does."""
+    patch = made("x = '\x0c\u2028'\ndef f():\n    return 1\n", "x = '\x0c\u2028'\ndef f():\n    return 2\n")
+    assert patch.changes[0].before == "def f():\n    return 1\n"
+
+
+def test_moved_functions_are_listed(made) -> None:
+    """Unchanged functions whose lines moved are facts of the file, methods too."""
+    old = "def f():\n    return 1\nclass A:\n    def g(self):\n        return 2\n"
+    patch = made(old, f"import os\n{old}")
+    assert patch.files[0].moved == ("f", "A.g")
+
+
+def test_accessors_and_registrations_of_one_name_are_told_apart(made) -> None:
+    """Setter and getter by slot, registrations of `_` by what they're for."""
+    old = """
+        from functools import singledispatch
+        @singledispatch
+        def f(x): return 0
+        @f.register(int)
+        def _(x): return 1
+        @f.register(str)
+        def _(x): return 2
+        """
+    assert carried(made(old, old.replace("return 2", "return 3"))) == ["function m:_[register]"]
+
+
+def test_renamed_import_is_an_addition_and_a_note(made) -> None:
+    """An import of one more name carries just that name."""
+    patch = made("from os import path, sep\n", "from os import path, linesep as sep2\n")
+    assert [(c.after, c.names) for c in patch.changes] == [("from os import linesep as sep2\n", ("sep2",))]
+    assert said(patch) == ["removed-kept m:sep"]
+
+
+def test_relative_import_of_the_same_is_no_change(made) -> None:
+    """`from .a import f` and `from app.a import f` mean one thing."""
+    files = {"app/__init__.py": "", "app/a.py": "f = 1\n"}
+    patch = made({**files, "app/m.py": "from app.a import f\n"}, {**files, "app/m.py": "from .a import f\n"})
+    assert said(patch) == ["no-change "]
+
+
+def test_submodule_import_beside_another_binds_nothing_new(made) -> None:
+    """`import a.b` where `import a` was: the name is the submodule's, so the process needn't lack `a`."""
+    assert made("import os\n", "import os\nimport os.path\n").changes[0].names == ("os.path",)
+
+
+# ---------------------------------------------------------------- blocks
+
+
+@pytest.mark.parametrize("head", ["if X:", "try:", "with X:"])
+def test_nothing_is_added_in_a_block(made, head: str) -> None:
+    """Whether the block ran can't be seen from here."""
+    tail = "except E:\n    pass\n" if head == "try:" else ""
+    patch = made(f"{head}\n    pass\n{tail}", f"{head}\n    y = 1\n{tail}")
+    assert (carried(patch), said(patch)) == ([], ["conditional-added m:y"])
+
+
+def test_block_with_another_header_is_a_statement(made) -> None:
+    """What it would have run isn't known."""
+    assert said(made("if X:\n    y = 1\n", "if Y:\n    y = 1\n"))[0] == "top-level-statement m.py:1"
+
+
+def test_main_block_has_run(made) -> None:
+    """A changed call under __main__ is a warning; functions there are carried."""
+    old = "if __name__ == '__main__':\n    def f(): return 1\n    f(1)\n"
+    patch = made(old, old.replace("1)", "2)").replace("return 1", "return 2"))
+    assert (carried(patch), said(patch)) == (["function m:f"], ["main-block m.py:3"])
+
+
+# ---------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize(
+    ("reader", "place"),
+    [
+        ({"n.py": "from m import X\nY = X + 1\n"}, "n.py:2"),
+        ({"n.py": "import m as k\nY = k.X\n"}, "n.py:2"),
+        ({"n.py": "from m import X as Z\n", "o.py": "from n import Z\ndef f(a=Z): return a\n"}, "o.py:2"),
+        ({"n.py": "from m import *\nY = [X]\n"}, "n.py:2"),
+    ],
+)
+def test_constant_that_others_are_computed_from_is_left_out(made, reader: dict[str, str], place: str) -> None:
+    """Wherever it came to be read at import: by name, as an attribute, through another module, by a star."""
+    patch = made({"m.py": "X = 1\n", **reader}, {"m.py": "X = 2\n", **reader})
+    assert [(f.code, f.evidence["read_at"]) for f in patch.left_out] == [("value-computed", place)]
+
+
+def test_constant_is_rebound_in_every_module_that_took_it(made) -> None:
+    """From those that took it in turn as well; a read inside a function is no matter."""
+    others = {
+        "n.py": "from m import X as Z\n",
+        "o.py": "from n import Z\ndef f(): return Z\n",
+        "p.py": "from m import *\n",
+        "q.py": "def f():\n    from m import X\n    return X\n",
+    }
+    patch = made({"m.py": "X = 1\n", **others}, {"m.py": "X = 2\n", **others})
+    assert not patch.left_out
+    assert sorted(patch.changes[0].rebind) == ["n:Z", "o:Z", "p:X"]
+
+
+def test_added_name_reaches_star_importers(made) -> None:
+    """As a fresh process would have it, and only if it is exported."""
+    other = {"n.py": "from m import *\n", "o.py": "from n import *\n"}
+    patch = made({"m.py": "", **other}, {"m.py": "X = 1\n_Y = 2\n", **other})
+    assert [c.rebind for c in patch.changes] == [("n:X", "o:X"), ()]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("X = {'a': 1}\n", "X = {'a': 2}\n", "value-changed m:X"),
+        ("X = (1, [2])\n", "X = (1, [3])\n", "value-changed m:X"),
+        ("X = f()\n", "X = g()\n", "value-changed m:X"),
+        ("X = 1\n", "X = g()\n", "value-changed m:X"),
+        ("X, Y = 1, 2\n", "X, Y = 1, 3\n", "value-changed m:X, Y"),
+        ("X = 1\nif Z: X = 2\n", "X = 3\nif Z: X = 2\n", "value-changed m:X"),
+        ("X[0] = 1\n", "X[0] = 2\n", "value-changed m:X[0]"),
+        ("", "X[0] = 2\n", "top-level-statement m.py:1"),
+        ("def f(): pass\n", "def f(): pass\nf.a = 1\n", "top-level-statement m.py:2"),
+        ("X = 1\n", "X = 1\nX += 1\n", "top-level-statement m.py:2"),
+    ],
+)
+def test_values_that_are_not_plain_are_left_out(made, old: str, new: str, code: str) -> None:
+    """Computed, mutable, ambiguous, or not a name."""
+    patch = made(old, new)
+    assert (carried(patch), said(patch)) == ([], [code])
+
+
+def test_function_attributes_with_plain_values_are_carried(made) -> None:
+    """Those of an added function too."""
+    patch = made("def f(): pass\nf.a = 1\n", "def f(): pass\nf.a = 2\ndef g(): pass\ng.b = 3\n")
+    assert carried(patch) == ["value m:f.a", "function m:g", "value m:g.b"]
+
+
+def test_annotation_alone_is_for_type_checkers(made) -> None:
+    """`X = 1` and `X: int = 1` give one value."""
+    assert said(made("X = 1\n", "X: int = 1\n")) == ["no-change ", "type-only m:X"]
+
+
+# ---------------------------------------------------------------- classes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("class A(B): pass\n", "class A(C): pass\n", "class-shape m:A"),
+        ("class A(metaclass=M): pass\n", "class A: pass\n", "class-shape m:A"),
+        ("class A: pass\n", "@d\nclass A: pass\n", "class-shape m:A"),
+        ("class A: pass\n", "class A:\n    def __init_subclass__(cls): pass\n", "class-shape m:A.__init_subclass__"),
+        ("class A: pass\n", "class A:\n    def __eq__(self, o): return 1\n", "hash-changed m:A.__eq__"),
+        ("class A:\n    def f(self): pass\n", "class A:\n    @abstractmethod\n    def f(self): pass\n", "abstract-added m:A.f"),
+        ("class A(NamedTuple):\n    x: int\n", "class A(NamedTuple):\n    x: int\n    y: int\n", "class-fields m:A.y"),
+        ("class A(Model):\n    x = Char(1)\n", "class A(Model):\n    x = Char(2)\n", "class-fields m:A.x"),
+        ("class E(Enum): pass\nclass A(E):\n    x = 1\n", "class E(Enum): pass\nclass A(E):\n    x = 2\n", "enum-members m:A.x"),
+        ("class A:\n    __slots__ = ()\n", "class A:\n    pass\n", "slots-changed m:A.__slots__"),
+        ("class A:\n    x = 1\n    y = x\n", "class A:\n    x = 2\n    y = x\n", "value-computed m:A.x"),
+    ],
+)
+def test_what_a_class_was_made_from_is_left_out(made, old: str, new: str, code: str) -> None:
+    """Shape, fields, members, slots, hashing."""
+    patch = made(old, new)
+    assert carried(patch) == []
+    assert [f"{f.code} {f.target}" for f in patch.left_out] == [code]
+
+
+@pytest.mark.parametrize("read", ["getattr(self, 'n', 0)", "self.n if hasattr(self, 'n') else 0"])
+def test_attribute_that_is_asked_for_first_is_fine(made, read: str) -> None:
+    """Objects that exist lack it, and the method knows."""
+    old = "class A:\n    def __init__(self): pass\n    def f(self): return 0\n"
+    assert not made(old, old.replace("pass", "self.n = 1").replace("return 0", f"return {read}")).left_out
+
+
+def test_attribute_of_a_base_is_not_new(made) -> None:
+    """A base in the same module sets it."""
+    base = "class B:\n    def __init__(self): self.n = 1\n"
+    old = f"{base}class A(B):\n    def __init__(self): pass\n    def f(self): return 0\n"
+    assert not made(old, old.replace("pass", "self.n = 2").replace("return 0", "return self.n")).left_out
+
+
+# ---------------------------------------------------------------- trees
+
+
+def test_modules_go_in_order_of_import(made) -> None:
+    """The imported come first, whatever their names; circles end."""
+    old = {
+        "a.py": "import b\ndef f(): return 1\n",
+        "b.py": "import c\ndef f(): return 1\n",
+        "c.py": "import b\ndef f(): return 1\n",
+    }
+    patch = made(old, {k: v.replace("1", "2") for k, v in old.items()})
+    assert [c.target.module for c in patch.changes] == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("path", "module", "others"),
+    [
+        ("app/m.py", "app.m", ["app/__init__.py"]),
+        ("app/m.py", "app.m", []),
+        ("src/app/m.py", "app.m", ["src/app/__init__.py"]),
+        ("src/m.py", "m", []),
+        ("src/ns/m.py", "ns.m", []),
+        ("services/one/app/m.py", "app.m", ["services/one/app/__init__.py"]),
+        ("app/__init__.py", "app", []),
+        ("main.py", "main", []),
+        (
+            "suture/ops/build/m.py",
+            "suture.ops.build.m",
+            ["suture/__init__.py", "suture/ops/__init__.py", "suture/ops/build/__init__.py"],
+        ),
+    ],
+)
+def test_module_names(made, path: str, module: str, others: list[str]) -> None:
+    """Packages from their outermost folder, namespaces and src layouts from the root; a package may be called build."""
+    rest = dict.fromkeys(others, "")
+    patch = made({path: "def f(): return 1\n", **rest}, {path: "def f(): return 2\n", **rest})
+    assert [(str(c.target), c.target.path) for c in patch.changes] == [(f"{module}:f", path)]
+
+
+def test_what_holds_no_source_is_not_looked_into(made) -> None:
+    """Caches, environments, build outputs, hidden folders; compiled files."""
+    paths = [
+        "__pycache__/m.py",
+        ".venv/m.py",
+        "node_modules/m.py",
+        "build/m.py",
+        "env/pyvenv.cfg",
+        "env/lib/m.py",
+        "x.egg-info/m.py",
+        "m.pyc",
+    ]
+    patch = made(dict.fromkeys(paths, "x = 1\n"), dict.fromkeys(paths, "x = 2\n"))
+    assert said(patch) == ["no-change "]
+
+
+def test_tests_stubs_and_data_are_said_and_not_carried(made) -> None:
+    """A ``test`` folder inside a package is code."""
+    old = {
+        "m.py": "x = 1\n",
+        "test_m.py": "1\n",
+        "tests/t.py": "1\n",
+        "m.pyi": "1",
+        "data.json": "1",
+        "p/__init__.py": "",
+        "p/test/c.py": "y = 1\n",
+    }
+    patch = made(old, {k: v.replace("1", "2") for k, v in old.items()})
+    assert sorted(carried(patch)) == ["value m:x", "value p.test.c:y"]
+    assert said(patch) == ["left-out-tests test_m.py", "not-carried data.json", "type-only m.pyi"]
+
+
+def test_whole_modules_are_left_out(made) -> None:
+    """New and removed ones; one without code is only said."""
+    patch = made({"a.py": "x = 1\n", "b.py": "x = 1\n"}, {"a.py": "x = 1\n", "c.py": "x = 1\n", "d/__init__.py": "'doc'\n"})
+    assert said(patch) == ["docs-only d/__init__.py", "module-added c", "module-removed b"]
+
+
+@pytest.mark.parametrize("side", ["old", "new"])
+def test_bad_source_is_named_with_its_line(made, side: str) -> None:
+    """In either tree: the line and a caret; the rest is built all the same."""
+    good = {"m.py": "x = 1\n", "n.py": "def f(): return 1\n"}
+    bad = {"m.py": "x = 1\ny = (\n", "n.py": "def f(): return 2\n"}
+    patch = made(*((bad, good) if side == "old" else (good, bad)))
+    assert [(f.code, f.target, f.evidence["line"], f.evidence["caret"]) for f in patch.left_out] == [
+        ("syntax-error", "m.py:2", "y = (", "    ^")
+    ]
+    assert carried(patch) == ["function n:f"]
+
+
+def test_encodings_are_those_of_pep_263(made) -> None:
+    """Declared ones are decoded, BOM and line ends are no change, unknown ones are named."""
+    old = {"a.py": "# coding: latin-1\nx = 'é'\n".encode("latin-1"), "b.py": b"x = 1\n", "c.py": b"x = 1\n"}
+    new = {"a.py": "# coding: utf-8\nx = 'é'\n".encode(), "b.py": b"\xef\xbb\xbfx = 1\r\n", "c.py": b"# coding: klingon\nx = 1\n"}
+    assert said(made(old, new)) == ["encoding c.py"]
+
+
+def test_files_with_nul_bytes_are_a_syntax_error(made) -> None:
+    """Whatever the parser of this Python raises for it."""
+    assert said(made({"m.py": "x = 1\n"}, {"m.py": b"x = 1\0\n"}))[0].startswith("syntax-error m.py")
