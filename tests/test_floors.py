@@ -27,9 +27,9 @@ FLOORS = [
     {"__main__"},
 ]
 ENGINE = [
-    {"__init__", "facts", "pace", "walk", "frames", "versions"},
-    {"swap", "plan", "fit", "census"},
-    {"resolve"},
+    {"__init__", "facts", "pace", "frames", "versions"},
+    {"swap", "plan", "fit", "walk"},
+    {"resolve", "census"},
     {"evaluate"},
     {"locate"},
     {"transaction"},

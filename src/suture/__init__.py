@@ -44,9 +44,11 @@ _engines: list[Engine] = []
 def _engine() -> Engine:
     """The process's engine; loads all of the target side at the first call."""
     if not _engines:
+        import suture.hotfix
         from suture.engine import process
 
         _engines.append(process.engine(__file__))
+        process.load_the_rest()
     return _engines[0]
 
 
@@ -114,7 +116,7 @@ def apply_soon(source: Source, *, accept: Collection[str] = (), partial: bool = 
     Returns:
         A future of the report; ``asyncio.wrap_future`` awaits it.
     """
-    from suture import soon  # light: the engine is loaded in the thread
+    from suture import soon  # the engine is loaded in the thread, if it isn't yet
 
     return soon.run(lambda: _engine().apply(source, accept=accept, partial=partial, replace=replace))
 
@@ -129,9 +131,10 @@ def replace_func(obj: Any, name: str | None = None) -> Callable[[Any], Any]:
         obj: A module, a class or another object.
         name: Name in it; None: the function's own.
     """
+    engine = _engine()
     from suture import hotfix
 
-    return hotfix.replace_func(_engine(), obj, name)
+    return hotfix.replace_func(engine, obj, name)
 
 
 def do_hotfix(path: str = "HotfixCode.py", *, strict: bool = False) -> Report:
@@ -148,6 +151,7 @@ def do_hotfix(path: str = "HotfixCode.py", *, strict: bool = False) -> Report:
     Raises:
         Exception: Whatever the file's own code raises; nothing that it recorded was stored.
     """
+    engine = _engine()
     from suture import hotfix
 
-    return hotfix.do_hotfix(_engine(), path, strict=strict)
+    return hotfix.do_hotfix(engine, path, strict=strict)

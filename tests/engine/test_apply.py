@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+import types
 from typing import Any
 
 import pytest
@@ -284,7 +285,7 @@ def test_closures_follow_and_new_ones_are_new(world: Any) -> None:
 def test_closures_that_cannot_be_found_are_counted(world: Any) -> None:
     """A closure where nobody looks is said, before and after."""
     m = world.module("def make(k):\n    def inner(x):\n        return x * k\n    return inner\n")
-    hidden = m.make.__code__.co_consts[1]
+    hidden = next(c for c in m.make.__code__.co_consts if isinstance(c, types.CodeType))
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(hidden))  # a reference that no walk can see
     del hidden
     patch = world.replace(("x * k", "x * k + 1"))

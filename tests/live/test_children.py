@@ -31,11 +31,11 @@ def out(done: subprocess.CompletedProcess[str]) -> str:
 
 
 STORY = """
-    import json, os, subprocess, sys, threading
-    old, new = "old", "new"
-    for folder in (old, new):
-        os.makedirs(f"{folder}/app")
-    text = '''
+import json, os, subprocess, sys, threading
+old, new = "old", "new"
+for folder in (old, new):
+    os.makedirs(f"{folder}/app")
+text = '''
 import functools, threading
 inside, go = threading.Event(), threading.Event()
 class Base:
@@ -62,49 +62,49 @@ def cached(x):
     return "old"
 T = {"k": lambda: "old"}
 '''
-    after = text.replace('"old"', '"new"').replace("x * k", "x * k + 1").replace("a=1, *, b=2", "a=10, *, b=20")
-    after = after.replace('    def name(self):\\n        return "new"', '    def name(self):\\n        return super().name() + "new" + helper()')
-    after += '''
+after = text.replace('"old"', '"new"').replace("x * k", "x * k + 1").replace("a=1, *, b=2", "a=10, *, b=20")
+after = after.replace('    def name(self):\\n        return "new"', '    def name(self):\\n        return super().name() + "new" + helper()')
+after += '''
 def helper():
     return "!"
 '''
-    open("old/app/m.py", "w").write(text)
-    open("new/app/m.py", "w").write(after)
-    sys.path.insert(0, "old")
-    import app.m as m
-    build = [sys.executable, "-m", "suture", "build", "old", "new", "-o", "fix.suture", "--json"]
-    built = subprocess.run(build, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout + built.stderr
-    import suture
-    a, held = m.A(), m.f
-    bound = a.name
-    m.cached(1)
-    def values():
-        co = a.co()
-        try:
-            co.send(None)
-        except StopIteration as stop:
-            value = stop.value
-        return [bound(), value, m.held(1), m.make(2)(1), held(), m.cached(1), m.T["k"]()]
-    was = values()
-    thread = threading.Thread(target=m.wait)
-    thread.start()
-    m.inside.wait()
-    assert suture.plan("fix.suture").ok
-    assert values() == was
-    report = suture.apply("fix.suture")
-    assert report.ok, report.words()
-    assert values() == ["basenew!", "new", 4, 3, ("new", 10, 20), "new", "new"], values()
-    assert report.inside_old == 1, report.inside_old
-    assert held is m.f
-    m.go.set()
-    thread.join()
-    assert report.drained.wait(20)
-    back = suture.revert(report.patch_id)
-    assert back.ok, back.words()
-    assert values() == was, values()
-    assert not hasattr(m, "helper")
-    print("whole story")
+open("old/app/m.py", "w").write(text)
+open("new/app/m.py", "w").write(after)
+sys.path.insert(0, "old")
+import app.m as m
+build = [sys.executable, "-m", "suture", "build", "old", "new", "-o", "fix.suture", "--json"]
+built = subprocess.run(build, capture_output=True, text=True)
+assert built.returncode == 0, built.stdout + built.stderr
+import suture
+a, held = m.A(), m.f
+bound = a.name
+m.cached(1)
+def values():
+    co = a.co()
+    try:
+        co.send(None)
+    except StopIteration as stop:
+        value = stop.value
+    return [bound(), value, m.held(1), m.make(2)(1), held(), m.cached(1), m.T["k"]()]
+was = values()
+thread = threading.Thread(target=m.wait)
+thread.start()
+m.inside.wait()
+assert suture.plan("fix.suture").ok
+assert values() == was
+report = suture.apply("fix.suture")
+assert report.ok, report.words()
+assert values() == ["basenew!", "new", 4, 3, ("new", 10, 20), "new", "new"], values()
+assert report.inside_old == 1, report.inside_old
+assert held is m.f
+m.go.set()
+thread.join()
+assert report.drained.wait(20)
+back = suture.revert(report.patch_id)
+assert back.ok, back.words()
+assert values() == was, values()
+assert not hasattr(m, "helper")
+print("whole story")
 """
 
 

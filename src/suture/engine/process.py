@@ -11,7 +11,7 @@ import types
 from suture.engine.transaction import Engine
 from suture.errors import Denied
 
-__all__ = ["engine"]
+__all__ = ["engine", "load_the_rest"]
 
 _MARK = "_suture_in_this_process"
 
@@ -39,3 +39,20 @@ def engine(file: str) -> Engine:
             hint="use that one: remove the second from the path",
         )
     return found
+
+
+def load_the_rest() -> None:
+    """Load what is imported late elsewhere, so that nothing is read from disk afterwards."""
+    import hashlib
+    import inspect
+    import io
+    import linecache
+    import textwrap
+    import tokenize
+
+    import suture.soon
+    from suture.engine import swap, versions
+
+    swap.audit_hook_present()
+    versions.restore((), lambda: None)
+    del hashlib, inspect, io, linecache, textwrap, tokenize, suture

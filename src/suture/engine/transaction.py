@@ -158,11 +158,12 @@ class Engine:
             if not free:
                 return _refusal(patch_id, [_busy()], pace)
             try:
-                applied = self._find(patch_id)
-                back = _Revert(self, applied, pace, on_step)
-                report = back.run()
+                report, old = _Revert(self, self._find(patch_id), pace, on_step).run()
             except SutureError as error:
                 return _refusal(patch_id, [Finding.of(error)], pace)
+        drain = frames.Drain(old)
+        old.clear()
+        report.drained, report.inside_old = drain, drain.calls()
         return report
 
     # ------------------------------------------------------------ inside
@@ -1114,8 +1115,7 @@ class _Transaction:
             except Refused as error:
                 if error.code != "busy":
                     raise
-                self.pace.rest()
-                frames.pause()
+                self.pace.rest(frames.QUIET_PAUSE_S)
         if crossing:
             self._say_who_crossed(quiet)
 
@@ -1287,9 +1287,12 @@ class _Revert:
     def __init__(self, engine: Engine, applied: Applied, pace: Pace, on_step: Step) -> None:
         self.engine, self.applied, self.pace, self.step = engine, applied, pace, on_step
 
-    def run(self) -> Report:
+    def run(self) -> tuple[Report, list[types.CodeType]]:
         """
         Put everything back in one step.
+
+        Returns:
+            The report, and the code objects that were taken out.
 
         Raises:
             Refused: beneath, changed-since.  Nothing was changed.
@@ -1321,17 +1324,13 @@ class _Revert:
             _clear(self.applied.caches)
             listed = tuple(map(str, frames.inside(old, self.pace)))
         rows = [Row(r.target, "reverted", r.functions, r.holders, r.places, r.section) for r in self._rows()]
-        del stage, undone
-        drain = frames.Drain(old)
-        old.clear()
-        return Report(
+        report = Report(
             self.applied.patch_id,
             True,
             State.REVERTED,
             Process.here(VERSION),
             changed=tuple(rows),
             findings=_sorted(findings),
-            inside_old=drain.calls(),
             listed=listed,
             phase_ms=self.pace.phase_ms,
             longest_slice_ms=self.pace.longest_ns / 1e6,
@@ -1340,8 +1339,8 @@ class _Revert:
             commit_us=commit_us,
             caller_blocked_ms=sum(self.pace.phase_ms.values()),
             meta=self.applied.meta,
-            drained=drain,
         )
+        return report, old
 
     def _rows(self) -> Sequence[Row]:
         return self.applied.report.changed if self.applied.report is not None else ()

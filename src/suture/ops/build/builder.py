@@ -5,6 +5,7 @@ From two trees to a patch: which files differ, what each difference is, in which
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from suture.ops.build.tree import Source, Tree
 from suture.patch import Change, FileFact, Finding, Kind, Patch, Severity
 
 __all__ = ["build"]
+
+_DEPTH = 5_000  # ast.dump takes three frames a level, and an elif is a level; a C stack of 8 MB has room for it on 3.10
 
 
 def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = None) -> Patch:
@@ -37,7 +40,12 @@ def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = N
     Raises:
         Refused: no-tree (a side isn't there, or one is a file and the other a folder).
     """
-    return _Builder(old, new).run(name, meta or {})
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEPTH))
+    try:
+        return _Builder(old, new).run(name, meta or {})
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @dataclass
@@ -123,8 +131,12 @@ class _Builder:
                 return
         if len(sides) == 1:
             self._whole(sides[0], added=path in self.new.files)
-        else:
+            return
+        try:
             self.modules.append(_Module(sides[0], sides[1], diff(sides[0], sides[1])))
+        except RecursionError:
+            words = "an expression or a chain of elif is nested too deep to be compared"
+            self._say("too-deep", Severity.ERROR, path, words, "split it, or restart", {"place": path})
 
     def _whole(self, source: Source, *, added: bool) -> None:
         """A module that only one side has."""

@@ -172,7 +172,19 @@ class _Differ:
             words, hint = f"{new.name} becomes abstract", "restart: subclasses that exist lack it"
             self._say("abstract-added", _ERROR, scope, words, hint, old=old, new=new, name=new.name)
             return
+        twin = next((o for o in self._others(old, scope) if ast.dump(o) == ast.dump(old)), None)
+        if twin is not None:
+            place = f"{self.old.path}:{nodes.first_line(twin)}"
+            words = f"{new.name} is defined twice with the same source ({place} too): which one is live can't be seen"
+            self._say("redefined", _ERROR, scope, words, "rename one of them, or restart", old=old, new=new, name=new.name)
+            return
         self._change(Kind.FUNCTION, new.name, old, new, scope, slot=nodes.slot(new), nth=item.nth)
+
+    def _others(self, node: FunctionNode | ast.ClassDef, scope: _Scope) -> list[ast.stmt]:
+        """Other definitions of the kind and name in the old scope, in its blocks too."""
+        body = (scope.old_class or self.old.tree).body
+        same = (s for s in nodes.statements(body) if isinstance(s, type(node)) and s is not node)
+        return [s for s in same if nodes.target_name(s) == node.name]
 
     # ------------------------------------------------------------ classes
 
@@ -188,11 +200,16 @@ class _Differ:
             words = f"{', '.join(shape)} of class {new.name} change"
             self._say("class-shape", _ERROR, scope, words, "restart, or add a new class", old=old, new=new, name=new.name)
             return
+        if self._others(old, scope):
+            words = f"class {new.name} is defined more than once: which one is live can't be seen"
+            self._say("redefined", _ERROR, scope, words, "restart", old=old, new=new, name=new.name)
+            return
+        unsure = scope.block == "conditional" and new.name in scope.often  # ``except ImportError: class A``
         inner = _Scope(
             (*scope.classes, new.name),
             old,
             new,
-            scope.block if scope.block == "typing" else "",
+            scope.block if scope.block == "typing" or unsure else "",
             nodes.bound_names(old.body),
             nodes.bound_often(old.body) | nodes.bound_often(new.body),
             self.lineage.kind(new),

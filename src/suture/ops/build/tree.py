@@ -115,7 +115,8 @@ def _syntax_error(path: str, error: Exception) -> Refused:
     hint = "mend the source, build again"
     if isinstance(error, SyntaxError):
         evidence = {"line": (error.text or "").rstrip("\n"), "caret": " " * max(0, (error.offset or 1) - 1) + "^"}
-        return Refused("syntax-error", str(error.msg), target=f"{path}:{error.lineno}", evidence=evidence, hint=hint)
+        place = f"{path}:{error.lineno}" if error.lineno else path
+        return Refused("syntax-error", str(error.msg), target=place, evidence=evidence, hint=hint)
     return Refused("syntax-error", str(error) or type(error).__name__, target=path, hint=hint)
 
 

@@ -8,6 +8,7 @@ else, 64 usage.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -32,6 +33,14 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(USAGE)
 
 
+def _patch_path(text: str) -> Path:
+    """A refused build removes what is there, so it takes no other file's name."""
+    path = Path(text)
+    if path.suffix != ".suture" or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} isn't the name of a .suture file")
+    return path
+
+
 class Build:
     """
     Make a patch from two versions of the source: two folders or two files.
@@ -46,7 +55,7 @@ class Build:
         """Add what the verb takes."""
         parser.add_argument("old", type=Path, metavar="OLD", help="what the process runs")
         parser.add_argument("new", type=Path, metavar="NEW", help="what it should run")
-        parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the patch; its stem names it")
+        parser.add_argument("-o", "--output", type=_patch_path, required=True, metavar="FILE", help="the patch; its stem names it")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of words")
         parser.add_argument("--partial", action="store_true", help="write the patch although it leaves something out")
         parser.add_argument("--name", default="", help="first part of the patch's id; default: the stem of FILE")
@@ -60,10 +69,10 @@ class Build:
         carried = not patch.left_out or (args.partial and bool(patch.changes))
         if carried:
             _write(args.output, dump(patch))
-        elif args.output.exists():
-            args.output.unlink()
+        else:
+            args.output.unlink(missing_ok=True)
         if args.json:
-            json.dump(render.build_json(patch, args.output if carried else None), sys.stdout, indent=1, ensure_ascii=False)
+            json.dump(render.build_json(patch, args.output if carried else None), sys.stdout, indent=1)
             print()
         else:
             print(render.build_words(patch), end="")
@@ -86,7 +95,7 @@ class Show:
         """Read and print."""
         patch = load(args.file.read_bytes(), source=str(args.file))
         if args.json:
-            json.dump(render.patch_json(patch), sys.stdout, indent=1, ensure_ascii=False)
+            json.dump(render.patch_json(patch), sys.stdout, indent=1)
             print()
         else:
             print(render.patch_words(patch, colour=render.wants_colour(sys.stdout)), end="")
@@ -125,6 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 shows what it can
     parser = _Parser(prog="suture", description="Put a fix into a Python process that must not stop, and take it out again.")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
@@ -147,8 +159,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _no(args: argparse.Namespace, finding: Finding) -> int:
     output = getattr(args, "output", None)
-    if output is not None and output.exists():
-        output.unlink()
+    if output is not None:
+        output.unlink(missing_ok=True)
     if args.json:
         json.dump(render.build_json(Patch("", (), left_out=(finding,)), None), sys.stdout, indent=1)
         print()

@@ -1,0 +1,6 @@
+try:
+    from fractions import Fraction
+except ImportError:
+
+    class Fraction:
+        pass
