@@ -202,14 +202,18 @@ def chosen(args: argparse.Namespace) -> list[str]:
 
 def head(what: str, python: str, peers: dict[str, str], note: str = "") -> None:
     """The line that says what was run, on what and by which command."""
-    full = subprocess.run([python, "-c", "import platform as p; print(p.python_version(), p.python_compiler())"], capture_output=True, text=True).stdout.strip()
+    full = subprocess.run(
+        [python, "-c", "import platform as p; print(p.python_version(), p.python_compiler())"], capture_output=True, text=True
+    ).stdout.strip()
     version = version_of(python)
     if version.endswith("t"):
         full += ", free-threaded"
     others = ", ".join(f"{k} {v}" for k, v in peers.items()) or "none"
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(f"\n# {what}: suture {suture_version()}; peers: {others}")
-    print(f"# CPython {full}; {platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {load:.1f}{'; ' + note if note else ''}")
+    print(
+        f"# CPython {full}; {platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {load:.1f}{'; ' + note if note else ''}"
+    )
     print(f"# command: python {shlex.join([_short(Path(sys.argv[0])), *sys.argv[1:]])}", flush=True)
 
 

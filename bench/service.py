@@ -82,7 +82,10 @@ def module_text(section: int, changed: int) -> str:
     half = len(methods) // 2
     parts = [_HEAD.format(section=section)]
     parts += [functions[i] + "\n" for i in functions if kind_of(i) != "method"]
-    parts += ["\nclass Section:\n    def __init__(self):\n        self.name = 'section'\n\n", "\n".join(functions[i] for i in methods[:half])]
+    parts += [
+        "\nclass Section:\n    def __init__(self):\n        self.name = 'section'\n\n",
+        "\n".join(functions[i] for i in methods[:half]),
+    ]
     parts += ["\n\nclass Special(Section):\n", "\n".join(functions[i] for i in methods[half:])]
     return "\n".join(parts)
 

@@ -7,14 +7,14 @@ nothing is imported from disk afterwards (an upgraded package must not be mixed 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from suture.errors import Denied, Fault, Refused, SutureError
 
+TYPE_CHECKING = False  # as type checkers know it; importing typing would cost more than all the rest
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from concurrent.futures import Future
     from os import PathLike
+    from typing import Any
 
     from suture.engine.transaction import Engine
     from suture.patch import Patch
@@ -44,7 +44,7 @@ _engines: list[Engine] = []
 def _engine() -> Engine:
     """The process's engine; loads all of the target side at the first call."""
     if not _engines:
-        import suture.hotfix
+        import suture.hotfix  # noqa: F401 - loaded now, used later
         from suture.engine import process
 
         _engines.append(process.engine(__file__))

@@ -14,7 +14,9 @@ Lowest floor: imports nothing of suture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+TYPE_CHECKING = False  # as type checkers know it; this module is all that a bare `import suture` loads
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Denied", "Fault", "Refused", "SutureError"]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from pythons import FREE_THREADED, WANTED, found
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"

@@ -277,21 +277,26 @@ class Resolver:
         before, after = work.before, work.after
         assert before is not None and before.code is not None and after.code is not None
         candidates = self.functions(work)
-        for optimize in (-1, 0, 1, 2):
-            old = before if optimize < 0 else _again(before, optimize)
-            new = after if optimize < 0 else _again(after, optimize)
+        for optimize, flags in self._variants(before, candidates):
+            old = before if optimize < 0 and flags is None else _again(before, optimize, flags)
+            new = after if optimize < 0 and flags is None else _again(after, optimize, flags)
             for pool in (candidates, None):
                 sites = pool if pool is not None else self.elsewhere(work, before.code.co_name)
                 matching = self._among(sites, old)
                 if matching:
-                    work.before, work.after = old, new
-                    work.sites = matching
+                    work.before, work.after, work.sites = old, new, matching
                     return
                 if self._among(sites, new):
-                    work.before, work.after = old, new
-                    work.status = "already-fixed"
+                    work.before, work.after, work.status = old, new, "already-fixed"
                     return
         raise self._no(work, candidates)
+
+    def _variants(self, before: Definition, candidates: list[Site]) -> Iterator[tuple[int, int | None]]:
+        """(optimize, ``__future__`` flags or None for the patch's own) that the live code may have been compiled with."""
+        yield -1, None
+        live = {s.function.__code__.co_flags & _FUTURE for s in candidates if s.function.__code__.co_name == before.code.co_name}  # type: ignore[union-attr]
+        flags = [None, *(f for f in live if f != before.flags)]
+        yield from ((optimize, f) for f in flags for optimize in (-1, 0, 1, 2) if (optimize, f) != (-1, None))
 
     def _among(self, sites: Iterable[Site], definition: Definition) -> list[Site]:
         """Sites whose function is what the definition says; one line in the file decides between equal ones."""
@@ -357,14 +362,17 @@ def _short(value: Fingerprint) -> str:
     return f"{hash(repr(value)) & 0xFFFFFF:06x}"
 
 
-def _again(definition: Definition, optimize: int) -> Definition:
-    """The same text, compiled as ``-O`` or ``-OO`` would."""
+_FUTURE = 0x1000000  # from __future__ import annotations
+
+
+def _again(definition: Definition, optimize: int, flags: int | None) -> Definition:
+    """The same text, compiled as ``-O`` or ``-OO`` would, or with other ``__future__`` flags."""
     return compile_text(
         definition.text,
         classes=definition.classes,
         filename=definition.filename,
         line=definition.line,
-        flags=definition.flags,
+        flags=definition.flags if flags is None else flags,
         optimize=optimize,
         imports=definition.imports,
     )

@@ -8,12 +8,29 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from suture.errors import SutureError
 from suture.ops.build import nodes
 from suture.ops.build.tree import Source, Tree
 
 __all__ = ["Readers", "all_names"]
+
+
+@dataclass
+class _Index:
+    """
+    Readers of one name.
+
+    Attributes:
+        homes: Files by module.
+        taken: By (module, name): files that import it from there, and what they call it.
+        chains: By dotted path: places that read it as an attribute at import.
+    """
+
+    homes: dict[str, list[Source]] = field(default_factory=dict)
+    taken: dict[tuple[str, str], list[tuple[Source, str]]] = field(default_factory=dict)
+    chains: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Readers:
@@ -28,6 +45,8 @@ class Readers:
         self._paths = sorted(tree.python())
         self._routes: dict[str, dict[str, str]] = {}
         self._stars: list[Source] | None = None
+        self._with_word: dict[str, list[Source]] = {}
+        self._indexes: dict[str, _Index] = {}
 
     def of_name(self, module: str, name: str) -> tuple[list[str], list[str]]:
         """
@@ -40,18 +59,19 @@ class Readers:
         places: list[str] = []
         holders: list[str] = []
         todo = [(module, name)]
+        seen = set(todo)
         for home, word in todo:  # grows while it is walked
-            for source in self._containing(word):
-                if source.module == home:
-                    places += _reads(source, source.tree.body, word)
-                    continue
-                for taken in self._taken_as(source, home, word):
-                    if (source.module, taken) not in todo:
-                        todo.append((source.module, taken))
-                        holders.append(f"{source.module}:{taken}")
-                places += self._attribute_reads(source, f"{home}.{word}")
+            index = self._index(word)
+            places += (place for s in index.homes.get(home, ()) for place in _reads(s, s.tree.body, word))
+            places += index.chains.get(f"{home}.{word}", ())
+            for source, taken in index.taken.get((home, word), ()):
+                if source.module != home and (source.module, taken) not in seen:
+                    seen.add((source.module, taken))
+                    todo.append((source.module, taken))
+                    holders.append(f"{source.module}:{taken}")
             for source in self._star_importers(home, word):
-                if (source.module, word) not in todo:
+                if (source.module, word) not in seen:
+                    seen.add((source.module, word))
                     todo.append((source.module, word))
                     holders.append(f"{source.module}:{word}")
         return sorted(set(places)), holders
@@ -89,13 +109,12 @@ class Readers:
         except SutureError:  # said where the file itself is compared, or it doesn't differ and doesn't run
             return None
 
-    def _containing(self, word: str) -> Iterator[Source]:
-        data = word.encode()
-        for path in self._paths:
-            if data in self._tree.bytes_of(path):
-                source = self._source(path)
-                if source is not None:
-                    yield source
+    def _containing(self, word: str) -> list[Source]:
+        if word not in self._with_word:
+            data = word.encode()
+            found = [self._source(p) for p in self._paths if data in self._tree.bytes_of(p)]
+            self._with_word[word] = [s for s in found if s is not None]
+        return self._with_word[word]
 
     def _star_importers(self, module: str, name: str, home: Source | None = None) -> list[Source]:
         """Modules that have ``from module import *``, if that gives them *name*."""
@@ -108,17 +127,23 @@ class Readers:
         home = home or next((s for s in self._containing(name) if s.module == module), None)
         return found if home is not None and exports(home, name) else []
 
-    def _taken_as(self, source: Source, module: str, name: str) -> Iterator[str]:
-        for node in nodes.statements(source.tree.body):
-            if isinstance(node, ast.ImportFrom) and source.absolute(node) == module:
-                yield from (a.asname or a.name for a in node.names if a.name == name)
-
-    def _attribute_reads(self, source: Source, dotted: str) -> Iterator[str]:
-        """``m.NAME`` in something that runs at import."""
-        for node in _at_import(source.tree.body):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and dotted.endswith(f".{node.attr}"):
-                if self._means(source, node) == dotted:
-                    yield f"{source.path}:{node.lineno}"
+    def _index(self, word: str) -> _Index:
+        """Who may read something of that name; made once a name."""
+        if word not in self._indexes:
+            index = _Index()
+            for source in self._containing(word):
+                index.homes.setdefault(source.module, []).append(source)
+                for node in nodes.statements(source.tree.body):
+                    if isinstance(node, ast.ImportFrom):
+                        for alias in node.names:
+                            if alias.name == word:
+                                key = (source.absolute(node), word)
+                                index.taken.setdefault(key, []).append((source, alias.asname or word))
+                for read in _at_import(source.tree.body):
+                    if isinstance(read, ast.Attribute) and read.attr == word and isinstance(read.ctx, ast.Load):
+                        index.chains.setdefault(self._means(source, read), []).append(f"{source.path}:{read.lineno}")
+            self._indexes[word] = index
+        return self._indexes[word]
 
     def _means(self, source: Source, node: ast.expr) -> str:
         """Dotted path of an attribute chain, by the module's own imports; "" for another expression."""

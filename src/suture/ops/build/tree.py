@@ -12,6 +12,7 @@ import ast
 import hashlib
 import io
 import os
+import re
 import tokenize
 import warnings
 from collections.abc import Container, Iterator
@@ -27,6 +28,7 @@ _SKIP = frozenset(("__pycache__", "node_modules", "site-packages", "venv"))
 _OUTPUTS = frozenset(("build", "dist"))  # only directly below the root, and only if they aren't packages
 _LEFT_OUT = (".pyc", ".pyo", ".suture")
 _ROOTS = ("src", "lib")
+_UNICODE_PREFIX = re.compile(r"\b[uU][\"']")
 _FLAGS = {name: getattr(__future__, name).compiler_flag for name in ("annotations", "barry_as_FLUFL")}
 
 
@@ -52,9 +54,10 @@ class Source:
                 tree = ast.parse(self.text)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise _syntax_error(self.path, error) from error
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant):
-                node.kind = None  # u"" is ""
+        if _UNICODE_PREFIX.search(self.text):
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Constant):
+                    node.kind = None  # u"" is ""
         return tree
 
     @cached_property
