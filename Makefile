@@ -1,25 +1,31 @@
 # The one list of commands.  `make help` prints it.
+# Needs Python >= 3.10, pip, make, git; what else it needs, it puts into $(VENV).
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: help demo demo-seed test test-all bench lint format types bare docs coverage matrix clean
+.PHONY: help demo test bench lint format types bare docs coverage matrix clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST)
 
+# Some systems ship Python without ensurepip, so that venv fails half-way, and forbid pip outside of a venv: then virtualenv from a
+# folder of its own.
 $(STAMP): pyproject.toml requirements-dev.txt
-	@$(PYTHON) -m venv $(VENV) 2>/dev/null || ($(PYTHON) -m pip install -q virtualenv && $(PYTHON) -m virtualenv -q $(VENV))
-	@$(BIN)/python -m pip install -q -r requirements-dev.txt -e .
+	@$(PYTHON) -c 'import sys; sys.exit(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}" if sys.version_info < (3, 10) else 0)'
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || ( \
+		rm -rf $(VENV) && $(PYTHON) -m pip install -q --target $(VENV)-tools virtualenv && \
+		PYTHONPATH=$(VENV)-tools $(PYTHON) -m virtualenv -q $(VENV) )
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -e .
 	@touch $@
 
 demo:  ## the main job on something real: a live game server, fixed while 300 players act (one minute, no install)
 	@PYTHONPATH=src:examples $(PYTHON) examples/arena/demo.py
 
 test: $(STAMP)  ## all tests, with live children on every Python from 3.10 to 3.15 that is found
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 bench: $(STAMP)  ## every benchmark, short; each prints a table with its peers
 	$(BIN)/python bench/run.py --quick
@@ -36,16 +42,16 @@ types: $(STAMP)  ## mypy --strict
 	$(BIN)/mypy
 
 bare:  ## the target side with the standard library alone, in isolated mode
-	$(PYTHON) -I -S -c "import sys; sys.path.insert(0, 'src'); import suture, suture.engine.process, suture.hotfix, suture.report; print('bare: ok')"
+	@$(PYTHON) -I -S -c "import sys; sys.path.insert(0, 'src'); import suture.hotfix; from suture.engine import process; process.load_the_rest(); from suture.ops.cli.main import main; print('bare: ok')"
 
-docs: $(STAMP)  ## every finding code, verb and link in the docs is checked
+docs: $(STAMP)  ## every finding code, verb, link and the tutorial are checked against the code
 	$(BIN)/python -m pytest tests/test_docs.py
 
 coverage: $(STAMP)  ## branch coverage of the target side, combined over the Pythons present; 95 % or more
-	$(BIN)/python tests/coverage_run.py
+	$(BIN)/python tests/coverage_run.py $(ARGS)
 
-matrix: $(STAMP)  ## the tests on each Python, by nox
+matrix: $(STAMP)  ## the tests run by each Python, with nox
 	$(BIN)/nox
 
 clean:  ## remove what these commands made
-	rm -rf $(VENV) .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* bench/.venv
+	rm -rf $(VENV) $(VENV)-tools .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage* bench/.venv

@@ -31,7 +31,9 @@ ENGINE = [
     {"swap", "plan", "fit", "walk"},
     {"resolve", "census"},
     {"evaluate"},
-    {"locate"},
+    {"stage"},
+    {"locate", "fitting"},
+    {"revert"},
     {"transaction"},
     {"process"},
 ]

@@ -17,7 +17,7 @@ import operator
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -137,6 +137,11 @@ _class_dict = type.__dict__["__dict__"].__get__
 # Collections start inside allocations on 3.10 and 3.11, and run finalisers; later they start between bytecodes only.
 _GC_RUNS_INSIDE = sys.version_info < (3, 12)
 _AUDITED = frozenset(("__code__", "__defaults__", "__kwdefaults__"))
+_AUDITED_OF_CLASS = frozenset(("__doc__", "__module__", "__name__", "__qualname__"))
+_TRIES = 3
+
+Records = Sequence[tuple[Callable[[Any], Any], Any]]
+Step = Callable[[], tuple[Store, Any]]  # a store and what it replaces, told when asked
 
 
 def read(owner: Any, name: Any, via: Via) -> Any:
@@ -168,7 +173,7 @@ def commit(
     stores: Sequence[Store],
     guards: Sequence[Guard] = (),
     *,
-    record: Sequence[tuple[Callable[[Any], Any], Any]] = (),
+    record: Records = (),
     hooked: bool | None = None,
     into: Undo | None = None,
     copies: Mapping[int, types.CodeType] | None = None,
@@ -181,6 +186,7 @@ def commit(
         stores: In order.  None may run Python code (the judge's business).
         guards: Checked inside the same C call; one that is off stops it before the first store.
         record: C callables and their argument, called behind the last store in the same C call (``list.append``).
+            What one of them did isn't taken back if a later one raises.
         hooked: A Python audit hook is there; None looks for one.  It would run between the stores, so then the
             switch is a flip (see _flip).
         into: Undo to fill in, for a caller that records it.
@@ -192,34 +198,20 @@ def commit(
 
     Raises:
         Refused: moved-meanwhile: a guard is off; busy: *quiet* insists and somebody is inside.  Nothing was changed.
-        BaseException: Whatever else was raised; everything is back as it was unless ``undo.done``.
+        Fault: undo-failed: a store raised, and so did putting back what was there.
+        BaseException: Whatever else was raised, an interrupt too.  Unless ``undo.done``, the very objects that were there
+            are there again; if ``undo.done``, all stores are made.
     """
     taken = Undo() if into is None else into
-    old = [read(s.owner, s.name, s.via) for s in stores]
-    taken.entries[:] = [Entry(s, _copy(v, copies or {})) for s, v in zip(stores, old, strict=True)]
+    places = [(s, read(s.owner, s.name, s.via)) for s in stores]
+    taken.entries[:] = [Entry(s, _copy(v, copies or {})) for s, v in places]
     if hooked is None:
         hooked = audit_hook_present()
-    audited = [s for s in stores if hooked and s.via is Via.SETATTR and s.name in _AUDITED]
-    try:
-        if audited:
-            _flip(stores, guards, record, taken, quiet)
-        else:
-            _one_call(stores, guards, record, taken, quiet)
-    except ZeroDivisionError as error:
-        if taken.done:
-            raise
-        if quiet is not None and quiet.insist and quiet.inside():
-            raise Refused("busy", "somebody is inside what would be changed", hint="apply again") from error
-        raise Refused(
-            "moved-meanwhile",
-            "something else changed a target between the look and the commit",
-            hint="apply again",
-        ) from error
-    except BaseException:
-        if not taken.done:
-            _put_back(stores, old)
-        raise
-    del old  # kept until here: a value that dies inside could run a finaliser in the middle
+    if hooked and any(map(_raises_event, stores)):
+        _flip(places, guards, record, taken, quiet)
+    else:
+        _one_call(places, guards, record, taken, quiet)
+    del places  # kept until here: a value that dies inside could run a finaliser in the middle
     return taken
 
 
@@ -229,27 +221,55 @@ def _copy(value: Any, copies: Mapping[int, types.CodeType]) -> Any:
     return value
 
 
+def _is_field(store: Store | Guard) -> bool:
+    return store.via is Via.SETATTR and store.name in _AUDITED
+
+
+def _raises_event(store: Store | Guard) -> bool:
+    """True if an audit event comes with this store; of all that a patch stores, these few have one."""
+    return _is_field(store) or (isinstance(store.owner, type) and store.name in _AUDITED_OF_CLASS)
+
+
 def _one_call(
-    stores: Sequence[Store],
+    places: Sequence[tuple[Store, Any]],
     guards: Sequence[Guard],
-    record: Sequence[tuple[Callable[[Any], Any], Any]],
+    record: Records,
     taken: Undo,
     quiet: Quiet | None,
 ) -> None:
     # A for loop was seen half done on 3.10 to 3.15, this in none of millions of calls.  Whatever runs Python inside voids it:
     # audit hooks, finalisers of dropped values, a metaclass's __setattr__, warnings.  Raising the switch interval is no lock.
-    checks = map(
+    checks: Iterator[Any] = map(
         operator.truediv,
         repeat(1),
         map(operator.is_, map(_call, [_reader(g.owner, g.name, g.via) for g in guards]), [g.was for g in guards]),
     )
-    writes = map(_call, [_writer(s.owner, s.name, s.via, s.new) for s in stores])
-    marks = map(_call, [partial(f, a) for f, a in record])
     if quiet is not None:
-        checks = chain(checks, _counting(quiet))  # type: ignore[assignment]
-    steps = chain(checks, writes, marks, map(taken.done.append, (True,)))
-    with _no_collection():
+        checks = chain(checks, _counting(quiet))
+    begun: list[bool] = []
+    writes = map(_call, [_writer(s.owner, s.name, s.via, s.new) for s, _ in places])
+    marks = map(_call, [partial(f, a) for f, a in record])
+    steps = chain(checks, map(begun.append, (True,)), writes, marks, map(taken.done.append, (True,)))
+    collecting = _GC_RUNS_INSIDE and gc.isenabled()
+    try:
+        if collecting:
+            gc.disable()
         deque(steps, maxlen=0)
+    except BaseException as error:
+        if begun and not taken.done:
+            _put_back(places)
+        if begun or not isinstance(error, ZeroDivisionError):
+            raise
+        if quiet is not None and quiet.inside():
+            raise Refused("busy", "somebody is inside what would be changed", hint="apply again") from error
+        raise _moved() from error
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _moved() -> Refused:
+    return Refused("moved-meanwhile", "something else changed a target between the look and the commit", hint="apply again")
 
 
 def _counting(quiet: Quiet) -> Iterator[Any]:
@@ -264,37 +284,46 @@ def _counting(quiet: Quiet) -> Iterator[Any]:
     return chain(note, map(operator.truediv, repeat(1), fits))
 
 
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep gc from running finalisers inside the call, on the versions where it could."""
-    if not (_GC_RUNS_INSIDE and gc.isenabled()):
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def _put_back(stores: Sequence[Store], old: Sequence[Any]) -> None:
+def _put_back(places: Sequence[tuple[Store, Any]]) -> None:
     """Restore the very objects that were there, last store first."""
-    writes = [
-        _writer(s.owner, s.name, s.via, v)
-        for s, v in zip(reversed(stores), reversed(old), strict=True)
-        if v is not ABSENT or read(s.owner, s.name, s.via) is not ABSENT
-    ]
+    back = [Store(s.owner, s.name, s.via, old) for s, old in reversed(places)]
     try:
-        deque(map(_call, writes), maxlen=0)
+        deque(map(_call, [_writer(s.owner, s.name, s.via, s.new) for s in _missing(back)]), maxlen=0)
     except BaseException as error:
+        _insist(back)
+        missing = _missing(back)
+        if not missing:
+            raise
         raise Fault(
             "undo-failed",
-            f"putting the old values back raised {type(error).__name__}: {error}; the process may hold a part of the patch",
+            f"{len(missing)} of {len(back)} old values, {missing[0].name!r} of {missing[0].owner!r} first, couldn't be put back: "
+            f"{type(error).__name__}: {error}; the process may hold a part of the patch",
             hint="restart this process",
         ) from error
 
 
-def undo(taken: Undo, *, record: Sequence[tuple[Callable[[Any], Any], Any]] = (), into: Undo | None = None) -> Undo:
+def _missing(stores: Iterable[Store]) -> list[Store]:
+    return [s for s in stores if read(s.owner, s.name, s.via) is not s.new]
+
+
+def _insist(stores: Sequence[Store]) -> list[BaseException]:
+    """
+    Make stores that can't be left out, one by one: what an interrupt or a hook costs is one try of one store.
+
+    Returns:
+        What was raised.
+    """
+    raised: list[BaseException] = []
+    for _ in range(_TRIES):
+        for store in _missing(stores):
+            try:
+                _writer(store.owner, store.name, store.via, store.new)()
+            except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
+                raised.append(error)
+    return raised
+
+
+def undo(taken: Undo, *, record: Records = (), into: Undo | None = None) -> Undo:
     """
     Put back what a commit replaced, in one step as well.
 
@@ -317,55 +346,94 @@ class _Generation:
         self.v = 0
 
 
-def _flip(
-    stores: Sequence[Store],
-    guards: Sequence[Guard],
-    record: Sequence[tuple[Callable[[Any], Any], Any]],
-    taken: Undo,
-    quiet: Quiet | None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Switched:
+    """One function under a flip.  Holds its old code by a clone alone, so that Quiet counts what it counts without a flip."""
+
+    function: types.FunctionType
+    new: dict[str, Any]
+    old: types.FunctionType
+    trampoline: types.CodeType
+
+    def first(self) -> tuple[Store, Any]:
+        """The store of the first phase, and what it replaces."""
+        return Store(self.function, "__code__", Via.SETATTR, self.trampoline), self.old.__code__
+
+    def last(self) -> Iterator[Store]:
+        """The stores of the third phase."""
+        for name, value in {**self.new, "__code__": self.new.get("__code__", self.old.__code__)}.items():
+            yield Store(self.function, name, Via.SETATTR, value)
+
+
+def _flip(places: Sequence[tuple[Store, Any]], guards: Sequence[Guard], record: Records, taken: Undo, quiet: Quiet | None) -> None:
     """
     Commit although a Python audit hook runs at each store to a function's code or defaults.
 
-    Three phases: each function gets a trampoline to a clone of its own old self (nothing to see), one C call flips all of
-    them and makes the data stores, which raise no audit event (that is the switch), then the fields and the direct code go
-    in one function at a time (nothing to see: a ``(*a, **k)`` code ignores its function's defaults).
+    Three phases.  First each function gets a trampoline to a clone of its own old self (nothing to see).  Then one C call
+    looks at the guards, makes the data stores, which raise no audit event, and flips all trampolines to clones of the new
+    selves: that is the switch.  Then defaults and code go in, one by one (nothing to see: a ``(*a, **k)`` code ignores its
+    function's defaults).  A class's ``__doc__`` and names do raise an event; they go with the first phase.
+
+    Trampolines of exactly a function's parameters are 10 times cheaper (0.03 ms for 20 functions instead of 0.3), but torn
+    where defaults change; the one kind that is always right is enough for a process with an audit hook.
     """
-    fields: dict[int, tuple[types.FunctionType, dict[str, Any]]] = {}
-    data = []
-    for store in stores:
-        if store.via is Via.SETATTR and store.name in _AUDITED:
-            own = fields.setdefault(id(store.owner), (store.owner, {"__code__": store.owner.__code__}))[1]
-            own[store.name] = store.new
-        else:
-            data.append(store)
-    if quiet is not None:
-        deque(_counting(quiet), maxlen=0)
-    code_guards = [g for g in guards if g.via is Via.SETATTR and g.name in _AUDITED]
-    for guard in code_guards:
-        1 / (read(guard.owner, guard.name, guard.via) is guard.was)
     generation = _Generation()
-    ready = [(f, _trampoline(f, (_clone(f, {}), _clone(f, new)), generation)) for f, new in fields.values()]
-    for function, code in ready:
-        function.__code__ = code
-    flip = Store(generation, "v", Via.SETATTR, 1)
-    _one_call([flip, *data], [g for g in guards if g not in code_guards], record, taken, None)
-    order = ("__defaults__", "__kwdefaults__", "__code__")
-    _settle([(f, name, new[name]) for f, new in fields.values() for name in order if name in new])
+    early, data, switched = _divide(places, generation)
+    looked_at = [g for g in guards if _raises_event(g)]
+    if any(read(g.owner, g.name, g.via) is not g.was for g in looked_at):
+        raise _moved()
+    made: list[Step] = []
+    try:
+        for step in [*early, *(s.first for s in switched)]:
+            _first_phase(step, made)
+        now = {(id(s.owner), s.name): s.new for s, _ in (step() for step in made)}
+        checks = [Guard(g.owner, g.name, g.via, now.get((id(g.owner), g.name), g.was)) for g in looked_at]
+        checks += [g for g in guards if not _raises_event(g)]
+        _one_call([*data, (Store(generation, "v", Via.SETATTR, 1), 0)], checks, record, taken, quiet)
+        raised = _insist([store for s in switched for store in s.last()])
+        if raised:
+            raise raised[0]
+    except BaseException:
+        if taken.done:
+            _insist([store for s in switched for store in s.last()])
+        else:
+            _put_back([step() for step in made])
+        raise
 
 
-def _settle(writes: Sequence[tuple[types.FunctionType, str, Any]]) -> None:
-    """Third phase.  Interrupted, it goes on where it was and raises at the end: the switch has been made."""
-    raised: BaseException | None = None
-    for function, name, value in writes:
-        for _ in range(3):
-            try:
-                setattr(function, name, value)
-                break
-            except BaseException as error:  # noqa: BLE001 - raised below; until then the function serves by its trampoline
-                raised = error
-    if raised is not None:
-        raise raised
+def _divide(
+    places: Sequence[tuple[Store, Any]], generation: _Generation
+) -> tuple[list[Step], list[tuple[Store, Any]], list[_Switched]]:
+    """What goes in the first phase, what goes with the switch, and the functions."""
+    early: dict[tuple[int, str], Step] = {}
+    data = []
+    fields: dict[int, tuple[types.FunctionType, dict[str, Any]]] = {}
+    for place in places:
+        store = place[0]
+        if _is_field(store):
+            fields.setdefault(id(store.owner), (store.owner, {}))[1][store.name] = store.new
+        elif _raises_event(store):
+            early[id(store.owner), store.name] = partial(_same, place)  # the last one, if there are two
+        else:
+            data.append(place)
+    switched = []
+    for function, new in fields.values():
+        # Without new code the new clone has an equal copy: a second reference would be counted as a call.
+        pair = _clone(function, {}), _clone(function, {"__code__": function.__code__.replace(), **new})
+        switched.append(_Switched(function, new, pair[0], _trampoline(function, pair, generation)))
+    return list(early.values()), data, switched
+
+
+def _same(place: tuple[Store, Any]) -> tuple[Store, Any]:
+    return place
+
+
+def _first_phase(step: Step, made: list[Step]) -> None:
+    store, was = step()
+    if read(store.owner, store.name, store.via) is not was:
+        raise _moved()
+    made.append(step)  # first: a store that raised is looked at by what undoes it
+    _writer(store.owner, store.name, store.via, store.new)()
 
 
 def _clone(function: types.FunctionType, new: Mapping[str, Any]) -> types.FunctionType:
@@ -385,7 +453,7 @@ _PAIR, _GENERATION = "\0suture:pair", "\0suture:generation"
 
 
 def _pass_on(*a: Any, **k: Any) -> Any:
-    return "\0suture:pair"["\0suture:generation".v](*a, **k)  # type: ignore[attr-defined,call-overload,operator]
+    return "\0suture:pair"["\0suture:generation".v](*a, **k)  # type: ignore[attr-defined,call-overload]
 
 
 def _trampoline(function: types.FunctionType, pair: tuple[Any, Any], generation: _Generation) -> types.CodeType:
@@ -410,7 +478,8 @@ def audit_hook_present() -> bool:
 
     Up to 3.13 ``sys.audit`` looks for hooks before it looks at its argument.  Later ones don't: there an asynchronous
     exception set right before ``sys.audit``, in the same C call, comes up in a Python hook's first instruction, or behind the
-    call if there is none (measured on 3.10 to 3.15).  Without ctypes the answer is True, the safe side.
+    call if there is none (measured on 3.10 to 3.15).  Where that can't be done (no ctypes; a profiler, which it would
+    hit), the answer is True, the safe side.
     """
     if sys.version_info < (3, 14):
         try:
@@ -418,7 +487,14 @@ def audit_hook_present() -> bool:
         except TypeError:
             return True
         return False
-    return _hook_takes_exception()
+    return _profiled() or _hook_takes_exception()
+
+
+def _profiled() -> bool:
+    if sys.version_info < (3, 12):
+        return sys.getprofile() is not None
+    watch = sys.monitoring
+    return sys.getprofile() is not None or any(watch.get_tool(t) and watch.get_events(t) & watch.events.CALL for t in range(6))
 
 
 def _hook_takes_exception() -> bool:
@@ -426,24 +502,24 @@ def _hook_takes_exception() -> bool:
         import _thread
         import ctypes
 
-        raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    except (ImportError, AttributeError):
+        # A function object of our own: setting types on the shared one would be seen by others.
+        made = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_ulong, ctypes.py_object)
+        raise_in = made(("PyThreadState_SetAsyncExc", ctypes.pythonapi))
+    except Exception:  # noqa: BLE001 - no ctypes, or a hook that forbids it
         return True
-    raise_in.argtypes, raise_in.restype = [ctypes.c_ulong, ctypes.py_object], ctypes.c_int
+    me = _thread.get_ident()
     passed: list[bool] = []
-    steps = chain(
-        starmap(raise_in, [(_thread.get_ident(), _Probe)]), starmap(sys.audit, [("suture.probe",)]), map(passed.append, (True,))
-    )
+    steps = chain(starmap(raise_in, [(me, _Probe)]), starmap(sys.audit, [("suture.probe",)]), map(passed.append, (True,)))
     try:
         deque(steps, maxlen=0)
-        for _ in range(100):  # the exception comes up at the next look for one, here at the latest
+        for _ in range(100):  # it comes up at the next look for one, here at the latest
             pass
     except _Probe:
         return not passed
     except Exception:  # noqa: BLE001 - a hook that raises is a hook
-        with contextlib.suppress(_Probe):
-            for _ in range(100):
-                pass
+        return True
+    finally:
+        raise_in(me, ctypes.py_object())  # NULL: forget it, if it is still to come
     return True
 
 
@@ -462,6 +538,7 @@ def probe() -> None:
         throwaway.__code__ = throwaway.__code__.replace()
         throwaway.__defaults__ = (1,)
         throwaway.__kwdefaults__ = {"b": 2}
+        _clone(throwaway, {})
     except Exception as error:
         raise Refused(
             "audit-hook-refuses",

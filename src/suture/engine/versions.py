@@ -16,12 +16,15 @@ from typing import Any
 
 __all__ = ["restore"]
 
+_CLEARED = 1  # 3.13 clears to 0, later ones to 1 and hand out numbers from 2 on
 _found: list[Any] = []  # [None] if it can't be done here, [(set, function offset, code offset, uint32)] else
 
 
 def restore(functions: Iterable[types.FunctionType], rest: Callable[[], None]) -> bool:
     """
-    Restore the versions of *functions*.
+    Restore the versions of *functions*; those that have one are left alone.
+
+    Raises nothing of its own.
 
     Returns:
         False if this interpreter needs it and it can't be done.
@@ -29,28 +32,28 @@ def restore(functions: Iterable[types.FunctionType], rest: Callable[[], None]) -
     if sys.version_info < (3, 13):
         return True
     if not _found:
-        _found.append(_find())
+        try:
+            _found.append(_find())
+        except Exception:  # noqa: BLE001 - no ctypes, no such symbol, or an audit hook that forbids it
+            _found.append(None)
     tools = _found[0]
     if tools is None:
         return False
-    set_version, _, at, number = tools
+    set_version, at, inner, number = tools
     for function in functions:
-        version = number.from_address(id(function.__code__) + at).value
-        if version:
+        version = number.from_address(id(function.__code__) + inner).value
+        if version > _CLEARED >= number.from_address(id(function) + at).value:
             set_version(function, version)
         rest()
     return True
 
 
 def _find() -> Any:
-    try:
-        import ctypes
+    import ctypes
 
-        set_version = ctypes.pythonapi._PyFunction_SetVersion
-    except (ImportError, AttributeError):
-        return None
-    set_version.argtypes, set_version.restype = [ctypes.py_object, ctypes.c_uint32], None
     number = ctypes.c_uint32
+    # A function object of our own: setting types on the shared one would be seen by others.
+    set_version = ctypes.PYFUNCTYPE(None, ctypes.py_object, number)(("_PyFunction_SetVersion", ctypes.pythonapi))
     fresh = []
     for i in range(6):
         space: dict[str, Any] = {}

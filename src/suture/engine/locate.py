@@ -1,0 +1,303 @@
+"""
+From changes to what is live: each change finds its modules, its class, its functions, and is held against the preimage.
+
+Reads only.  What a process must look like for a change to go in is decided here and in resolve; the judge has the rules.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from suture.engine import swap
+from suture.engine.facts import (
+    Definition,
+    compile_text,
+    fingerprint,
+    inner_codes,
+    pair_codes,
+)
+from suture.engine.plan import Work
+from suture.engine.resolve import Modules, Resolver, mangled
+from suture.engine.stage import PLAIN, Context, alike, literal
+from suture.engine.swap import ABSENT
+from suture.errors import Refused, SutureError
+from suture.patch import Change, Expect, Finding, Kind, Patch, Severity
+
+__all__ = ["PATCH_MARK", "Locating", "origin"]
+
+PATCH_MARK = "@"
+
+
+class Locating(Context):
+    """The step "resolve" of a transaction."""
+
+    def locate(self, patch: Patch, pairs: list[tuple[Change, Definition | None, Definition]]) -> None:
+        """Fill ``works``: each change in each live module it is about."""
+        modules = Modules()
+        self.modules = modules
+        self.resolver = Resolver(modules, self.prints(), origin, self.pace)
+        unloaded: dict[str, str] = {}
+        for change, before, after in pairs:
+            try:
+                live = modules.of(change.target)
+                if not live:
+                    unloaded.setdefault(change.target.module, change.target.path)
+                    continue
+                for module in live:
+                    work = Work(change, before, self._renamed(after, module, change), module)
+                    self.works.append(work)
+                    self._locate(work)
+            except SutureError as error:
+                self.find(Finding.of(error))
+            self.pace()
+        self._not_loaded(patch, unloaded)
+        self._moved_lines(patch)
+
+    def _renamed(self, after: Definition, module: types.ModuleType, change: Change) -> Definition:
+        """The new code's own file name: ``<module path>@<patch id>``."""
+        file = module.__dict__.get("__file__")
+        name = f"{file if isinstance(file, str) else change.target.path or module.__name__}{PATCH_MARK}{self.patch_id}"
+        return compile_text(
+            after.text,
+            classes=after.classes,
+            filename=name,
+            line=change.scope.line_after or 1,
+            flags=after.flags,
+            imports=after.imports,
+        )
+
+    def _locate(self, work: Work) -> None:
+        change = work.change
+        if change.scope.classes:
+            work.owner = self.resolver.container(work.module, change.scope.classes)
+        if change.kind is Kind.VALUE and change.before is not None:
+            self._locate_value(work)
+        elif change.expect is Expect.ABSENT:
+            self._expect_absent(work)
+        elif change.kind is Kind.NESTED:
+            self._locate_nested(work)
+        else:
+            try:
+                self.resolver.match(work)
+            except Refused as error:
+                if error.code != "conflict" or not self._stands_on_original(work):
+                    raise
+            if work.status == "already-fixed":
+                self.already(work)
+
+    def _stands_on_original(self, work: Work) -> bool:
+        """True if the patch was built from what an older live patch replaced: then it takes that one's place."""
+        before = work.before
+        assert before is not None and before.code is not None
+        want = fingerprint(before.code)
+        for applied in reversed(self.stack):
+            old = {(id(e.store.owner), e.store.name): e.old for e in applied.undo.entries}
+            sites = [
+                s
+                for s in self.resolver.functions(work)
+                if (id(s.function), "__code__") in old and self.resolver.print_of(old[id(s.function), "__code__"]) == want
+            ]
+            if sites:
+                work.sites = sites
+                if applied not in self.replaces:
+                    self.replaces.append(applied)
+                return True
+        return False
+
+    def _expect_absent(self, work: Work) -> None:
+        change = work.change
+        if change.scope.classes and work.owner is None:
+            raise Refused(
+                "target-missing",
+                f"there is no class {'.'.join(change.scope.classes)} by that name",
+                target=work.target,
+                hint="the process runs another version: rebuild from the source that it was started from",
+            )
+        space = self.resolver.space(work)
+        names = change.names or (change.target.name,)
+        there = [n for n in names if mangled(n, change.scope.classes) in space]
+        if not there or change.target.slot:
+            return
+        if self._is_what_it_adds(work, space):
+            work.status = "already-fixed"
+            self.already(work)
+            return
+        raise Refused(
+            "already-defined",
+            f"adds {there[0]}, but the process has something of that name",
+            target=work.target,
+            hint="rename it in the fix, or revert what put it there",
+        )
+
+    def _is_what_it_adds(self, work: Work, space: Mapping[str, Any]) -> bool:
+        """True if the live name already holds what the addition would bind, as far as that can be seen without running it."""
+        node, change = work.after.node, work.change
+        if isinstance(node, ast.Import):
+            return all(
+                (a.asname or a.name.partition(".")[0]) in space
+                and sys.modules.get(a.name if a.asname else a.name.partition(".")[0]) is space[a.asname or a.name.partition(".")[0]]
+                and a.name in sys.modules
+                for a in node.names
+            )
+        if isinstance(node, ast.ImportFrom):
+            return all((a.asname or a.name) in space for a in node.names)
+        if change.kind is Kind.FUNCTION:
+            return any(
+                s.function.__code__.co_name == change.target.name
+                and fingerprint(s.function.__code__) == fingerprint(work.after.code)
+                for s in self.resolver.functions(work)
+                if work.after.code is not None
+            )
+        if change.kind is Kind.VALUE:
+            want = literal(work.after.node)
+            return want is not ABSENT and alike(space.get(mangled(change.target.name, change.scope.classes)), want)
+        live = space.get(change.target.name)
+        return (
+            issubclass(type(live), type)
+            and live.__dict__.get("__module__") == work.module.__name__
+            and change.expect is Expect.LIVE
+        )
+
+    def _locate_value(self, work: Work) -> None:
+        """A constant: the live value must be the one that the old source spells out."""
+        assert work.before is not None
+        owner, name, via = self.value_place(work)
+        live = swap.read(owner, name, via)
+        before, after = literal(work.before.node), literal(work.after.node)
+        if before is ABSENT or after is ABSENT:
+            raise Refused("value-changed", "its value is computed when the module is imported", target=work.target, hint="restart")
+        if alike(live, before):
+            return
+        if alike(live, after):
+            work.status = "already-fixed"
+            self.already(work)
+            return
+        raise Refused(
+            "conflict",
+            "the live value isn't the one in the source this patch was built from: the program changed it",
+            target=work.target,
+            hint="set it by hand in a hotfix file, or rebuild from what the process runs",
+            evidence={"expected": f"{before!r:.80}", "found": f"{live!r:.80}" if type(live) in PLAIN else type(live).__qualname__},
+        )
+
+    def _locate_nested(self, work: Work) -> None:
+        """Functions and lambdas made by a statement that isn't run again: found by their code."""
+        assert work.before is not None
+        old, new = inner_codes(work.before.module), inner_codes(work.after.module)
+        pairs, alone = pair_codes(old, new)
+        changed = [(o, n) for o, n in pairs if fingerprint(o) != fingerprint(n)]
+        if alone:
+            raise Refused(
+                "target-ambiguous",
+                "which of its functions became which can't be told",
+                target=work.target,
+                hint="give the functions names",
+            )
+        missing = 0
+        for was, becomes in changed:
+            want, after = fingerprint(was), fingerprint(becomes)
+            pool = self.resolver.elsewhere(work, was.co_name)
+            found = [s for s in pool if self.resolver.print_of(s.function.__code__) == want]
+            if len({id(s.function) for s in found}) > 1:
+                found = [s for s in found if s.function.__code__.co_firstlineno == was.co_firstlineno] or found
+            for site in {id(s.function): s for s in found}.values():
+                work.sites.append(site)
+                work.nested.append((site, becomes))
+            if not found and not any(fingerprint(s.function.__code__) == after for s in pool):
+                missing += 1
+        if missing:
+            raise Refused(
+                "conflict",
+                f"{missing} of the functions it makes aren't found live as the old source has them",
+                target=work.target,
+                hint="rebuild from the source that the process runs",
+            )
+        if not work.sites:
+            work.status = "already-fixed"
+            self.already(work)
+
+    def _not_loaded(self, patch: Patch, unloaded: Mapping[str, str]) -> None:
+        files = {f.module: f for f in patch.files}
+        for change in patch.changes:
+            module = change.target.module
+            if module not in unloaded:
+                continue
+            path = self.modules.on_disk(change.target)
+            if path is None:
+                self.find(
+                    Finding(
+                        "module-unknown",
+                        Severity.ERROR,
+                        str(change.target),
+                        f"no module {module} is loaded, and no file that an import of it would find",
+                        hint="build from the import root, or from the tree that this process runs",
+                    )
+                )
+                continue
+            fixed = module in files and files[module].after == text_hash(path)
+            self.find(
+                Finding(
+                    "not-loaded",
+                    Severity.NOTE if fixed else Severity.WARNING,
+                    str(change.target),
+                    f"{module} isn't imported here"
+                    + ("; the file has the fix already" if fixed else "; if it is imported later, it runs the old code"),
+                    hint="" if fixed else "put the new file in place before it is imported, or apply again afterwards",
+                )
+            )
+        if unloaded and not self.works and any(f.severity is Severity.WARNING and f.code == "not-loaded" for f in self.findings):
+            self.find(
+                Finding(
+                    "nothing-loaded",
+                    Severity.ERROR,
+                    "",
+                    "none of the patch's modules is imported in this process",
+                    hint="check the import root",
+                )
+            )
+
+    def _moved_lines(self, patch: Patch) -> None:
+        """Unchanged functions keep their lines; where the file on disk is the new one already, tracebacks show wrong text."""
+        for fact in patch.files:
+            if not fact.moved:
+                continue
+            module = self.modules.by_name(fact.module)
+            file = module.__dict__.get("__file__") if module is not None else None
+            if isinstance(file, str) and fact.after and text_hash(file) == fact.after:
+                names = ", ".join(fact.moved[:5])
+                self.find(
+                    Finding(
+                        "lines-moved",
+                        Severity.WARNING,
+                        f"{fact.module}:{fact.moved[0]}",
+                        f"{file} on disk is the new one: tracebacks of unchanged functions ({names}) show it at their old lines",
+                        hint="read them beside the old release; a restart ends it",
+                    )
+                )
+            self.pace()
+
+
+def origin(function: types.FunctionType) -> str:
+    """Id of the patch that put this code there, or ""."""
+    return function.__code__.co_filename.rpartition(PATCH_MARK)[2] if PATCH_MARK in function.__code__.co_filename else ""
+
+
+def text_hash(path: str) -> str:
+    """SHA-256 of a source file's text, decoded and with LF; "" if it can't be read."""
+    import hashlib
+    import io
+    import tokenize
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        text = data.decode(encoding)
+    except (OSError, SyntaxError, UnicodeDecodeError, LookupError):
+        return ""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,213 @@
+"""
+What a transaction is made of: its states, its stages, what is live because of it, and what its steps share.
+
+Rule: every legal move of a transaction is in MOVES; another one raises, and nothing happens.
+"""
+
+from __future__ import annotations
+
+import ast
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from suture.engine import swap
+from suture.engine.evaluate import Evaluator
+from suture.engine.facts import (
+    Fingerprint,
+)
+from suture.engine.pace import Pace
+from suture.engine.plan import Work, accepts
+from suture.engine.resolve import Modules, Resolver, mangled
+from suture.engine.swap import ABSENT, Guard, Store, Undo, Via
+from suture.errors import Fault, Refused
+from suture.patch import Finding, Severity
+from suture.report import Report, Row, State
+
+__all__ = ["MOVES", "PLAIN", "Applied", "Context", "Filling", "Stage", "Step", "alike", "clear_caches", "literal", "order"]
+
+Step = Callable[[str], None]
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.PREPARED: frozenset((State.COMMITTING, State.REFUSED, State.PLANNED)),
+    State.COMMITTING: frozenset((State.COMMITTED, State.REFUSED, State.DAMAGED)),
+    State.COMMITTED: frozenset((State.REVERTING, State.REPLACED)),
+    State.REVERTING: frozenset((State.REVERTED, State.COMMITTED, State.DAMAGED)),
+    State.REFUSED: frozenset(),
+    State.PLANNED: frozenset(),
+    State.REVERTED: frozenset(),
+    State.REPLACED: frozenset(),
+    State.DAMAGED: frozenset(),
+}
+
+
+@dataclass(slots=True)
+class Stage:
+    """
+    One commit with its own undo.  A plan is a list of them; `now` has one.
+
+    Attributes:
+        name: What it does.
+        stores: All that it writes, worked out before.
+        guards: What must hold inside the commit.
+    """
+
+    name: str
+    stores: list[Store] = field(default_factory=list)
+    guards: list[Guard] = field(default_factory=list)
+
+    def put(self, owner: Any, name: Any, via: Via, new: Any) -> None:
+        """Add a store, guarded by what is there now."""
+        self.guards.append(Guard(owner, name, via, swap.read(owner, name, via)))
+        self.stores.append(Store(owner, name, via, new))
+
+
+@dataclass(slots=True, eq=False)  # by identity: the commit removes and appends it in its C call
+class Applied:
+    """A patch that is live: what is needed to report it, to revert it and to let another one stand on it."""
+
+    patch_id: str
+    state: State
+    undo: Undo
+    rows: list[Row] = field(default_factory=list)
+    report: Report | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
+    codes: list[tuple[types.CodeType, Fingerprint]] = field(default_factory=list)  # as their source would have them
+    inner: list[tuple[types.CodeType, types.CodeType]] = field(default_factory=list)  # (new, equal copy of the old)
+    caches: list[Any] = field(default_factory=list)
+    key: str = ""
+
+    def move(self, to: State) -> None:
+        """
+        Go to another state.
+
+        Raises:
+            Fault: illegal-move.  Nothing happened.
+        """
+        if to not in MOVES[self.state]:
+            raise Fault("illegal-move", f"{self.patch_id} can't go from {self.state} to {to}", hint="report it; nothing happened")
+        self.state = to
+
+    def places(self) -> set[tuple[int, Any]]:
+        """Where it wrote."""
+        return {(id(e.store.owner), e.store.name) for e in self.undo.entries}
+
+
+class Filling(Protocol):
+    """What a front end that works out its own stores sees of a transaction."""
+
+    stage: Stage
+
+    def find(self, finding: Finding) -> None:
+        """Note a finding."""
+
+    def put_code(self, function: types.FunctionType, code: types.CodeType, as_source: types.CodeType, extra: int = 0) -> None:
+        """Give a live function new code."""
+
+
+class Context:
+    """What the steps of one transaction share.  Lives for one call."""
+
+    def __init__(
+        self,
+        prints: Callable[[], Mapping[int, Fingerprint]],
+        stack: list[Applied],
+        pace: Pace,
+        accept: frozenset[str],
+        partial: bool,
+        replace: bool,
+        on_step: Step,
+    ) -> None:
+        self.prints, self.stack = prints, stack
+        self.pace = pace
+        self.accept = accept
+        self.partial = partial
+        self.replace = replace
+        self.step = on_step
+        self.findings: list[Finding] = []
+        self.works: list[Work] = []
+        self.stage = Stage("now")
+        self.applied = Applied("", State.PREPARED, Undo())
+        self.patch_id = ""
+        self.meta: Mapping[str, str] = {}
+        self.evaluator = Evaluator(pace)
+        self.old: list[types.CodeType] = []
+        self.extra: list[int] = []
+        self.copies: dict[int, types.CodeType] = {}
+        self.replaces: list[Applied] = []
+        self.virtual: dict[tuple[int, str], Any] = {}
+
+    rows: Sequence[Row] = ()
+    modules: Modules
+    resolver: Resolver
+
+    def find(self, finding: Finding) -> None:
+        """Note a finding; an error that was accepted becomes a warning."""
+        if finding.severity is Severity.ERROR and accepts(self.accept, finding):
+            finding = Finding(finding.code, Severity.WARNING, finding.target, f"accepted: {finding.message}", finding.hint)
+        self.findings.append(finding)
+
+    def already(self, work: Work) -> None:
+        """Note that the live code is what the patch would make it."""
+        self.find(Finding("already-fixed", Severity.NOTE, work.target, "the live code is what this patch would make it"))
+
+    def value_place(self, work: Work) -> tuple[Any, str, Via]:
+        """
+        Where a changed constant lives.
+
+        Raises:
+            Refused: target-missing.
+        """
+        change = work.change
+        if work.owner is not None:
+            return work.owner, mangled(change.target.name, change.scope.classes), Via.TYPE_SETATTR
+        first, dot, attribute = change.target.qualname.partition(".")
+        if dot and not change.scope.classes:
+            function = work.module.__dict__.get(first)
+            if type(function) is types.FunctionType:
+                return function, attribute, Via.SETATTR
+            raise Refused("target-missing", f"{first} isn't a plain function", target=work.target, hint="set it in a hotfix file")
+        if change.scope.classes:
+            raise Refused("target-missing", "its class isn't there by name", target=work.target, hint="rebuild")
+        return work.module.__dict__, change.target.name, Via.SETITEM
+
+
+PLAIN = (int, float, complex, str, bytes, bool, type(None))
+
+
+def literal(node: ast.stmt) -> Any:
+    """Value of an assignment whose right side is plain; ABSENT otherwise."""
+    value = getattr(node, "value", None)
+    if not isinstance(value, ast.expr):
+        return ABSENT
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return ABSENT
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Same type and same value; runs nobody's ``__eq__`` (only plain values and containers of them count)."""
+    if type(a) is not type(b):
+        return False
+    if type(a) in (list, tuple):
+        return len(a) == len(b) and all(map(alike, a, b))
+    if type(a) in (set, frozenset):
+        return all(type(x) in PLAIN for x in a) and a == b
+    if type(a) is dict:
+        return list(a) == list(b) and all(alike(a[k], b[k]) for k in a) if all(type(k) in PLAIN for k in a) else False
+    return type(a) in PLAIN and repr(a) == repr(b)
+
+
+def order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Findings, errors first, each once."""
+    order = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
+    unique = {(f.code, f.target, f.message): f for f in findings}
+    return tuple(sorted(unique.values(), key=lambda f: order[f.severity]))
+
+
+def clear_caches(caches: Sequence[Any]) -> None:
+    """Forget what caches over changed code hold."""
+    for cache in caches:
+        cache.cache_clear()
