@@ -35,7 +35,10 @@ def found() -> dict[str, str]:
     for path in _candidates():
         if not os.path.exists(path):
             continue
-        done = subprocess.run([path, "-c", code], capture_output=True, text=True)
+        try:
+            done = subprocess.run([path, "-c", code], capture_output=True, text=True)
+        except OSError:  # not for this machine, or its loader is missing
+            continue
         words = done.stdout.split()
         if done.returncode == 0 and words[1:] == ["cpython"] and words[0] in (*WANTED, FREE_THREADED):
             out.setdefault(words[0], path)

@@ -131,7 +131,9 @@ def change(target: str, before: str | None, after: str | None, **more: Any) -> P
 )
 def test_refusals_change_nothing(world: Any, target: str, before: str | None, after: str, code: str) -> None:
     """Each way to say no has its name, and changes nothing."""
-    m = world.module("c = len\n" + "def f(a=1, *, b=2):\n    return a\nclass A:\n    def m(self): pass\ndef make(): pass\nheld = make\n")
+    m = world.module(
+        "c = len\n" + "def f(a=1, *, b=2):\n    return a\nclass A:\n    def m(self): pass\ndef make(): pass\nheld = make\n"
+    )
     old = fingerprint(m)
     report = suture.apply(change(target.format(m=m.__name__), before, after))
     assert not report.ok
@@ -160,7 +162,9 @@ def test_half_imported_module_is_refused(world: Any) -> None:
 def test_apply_from_inside_an_expression_is_refused(world: Any) -> None:
     """A patch whose expression applies another patch gets a refusal, not a deadlock."""
     m = world.module("import suture\nresults = []\ndef f():\n    return 1\n")
-    patch = world.patch("import suture\nresults = []\nX = results.append(suture.apply(b'').findings[0].code)\ndef f():\n    return 2\n")
+    patch = world.patch(
+        "import suture\nresults = []\nX = results.append(suture.apply(b'').findings[0].code)\ndef f():\n    return 2\n"
+    )
     assert suture.apply(patch).ok
     assert m.results == ["busy"]
     assert m.f() == 2

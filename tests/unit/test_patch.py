@@ -27,7 +27,9 @@ CHANGES = st.builds(
 )
 PATCHES = st.builds(
     lambda name, changes, meta: Patch(
-        name, tuple(Change(**{**{f: getattr(c, f) for f in Change.__slots__}, "number": n}) for n, c in enumerate(changes)), meta=meta
+        name,
+        tuple(Change(**{**{f: getattr(c, f) for f in Change.__slots__}, "number": n}) for n, c in enumerate(changes)),
+        meta=meta,
     ),
     NAMES,
     st.lists(CHANGES, max_size=4),

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from itertools import chain, repeat, starmap
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from suture.engine.facts import KIND_FLAGS
 from suture.errors import Fault, Refused
@@ -361,8 +361,11 @@ class _Switched:
 
     def last(self) -> Iterator[Store]:
         """The stores of the third phase."""
-        for name, value in {**self.new, "__code__": self.new.get("__code__", self.old.__code__)}.items():
-            yield Store(self.function, name, Via.SETATTR, value)
+        for name, value in self.new.items():
+            if name != "__code__":
+                yield Store(self.function, name, Via.SETATTR, value)
+        # The code last, whatever the order of the stores: the trampoline ignores defaults, the code doesn't.
+        yield Store(self.function, "__code__", Via.SETATTR, self.new.get("__code__", self.old.__code__))
 
 
 def _flip(places: Sequence[tuple[Store, Any]], guards: Sequence[Guard], record: Records, taken: Undo, quiet: Quiet | None) -> None:
@@ -453,7 +456,7 @@ _PAIR, _GENERATION = "\0suture:pair", "\0suture:generation"
 
 
 def _pass_on(*a: Any, **k: Any) -> Any:
-    return "\0suture:pair"["\0suture:generation".v](*a, **k)  # type: ignore[attr-defined,call-overload]
+    return "\0suture:pair"["\0suture:generation".v](*a, **k)  # type: ignore[attr-defined,call-overload,operator]
 
 
 def _trampoline(function: types.FunctionType, pair: tuple[Any, Any], generation: _Generation) -> types.CodeType:
@@ -538,7 +541,7 @@ def probe() -> None:
         throwaway.__code__ = throwaway.__code__.replace()
         throwaway.__defaults__ = (1,)
         throwaway.__kwdefaults__ = {"b": 2}
-        _clone(throwaway, {})
+        _clone(cast(types.FunctionType, throwaway), {})
     except Exception as error:
         raise Refused(
             "audit-hook-refuses",
