@@ -1,1 +1,1 @@
-"""A small game server to fix while it runs."""
+"""A small game server to fix while it runs; ``demo.py`` tells the story."""

@@ -1,29 +1,30 @@
-"""What a hit does.  This release has it wrong: armour makes hits harder."""
+"""What hits take off: an attack, softened by armour."""
 
-import functools
+import asyncio
 
 
 def damage(attack, armour):
     """Points that a hit takes off."""
-    return attack + armour
-
-
-@functools.lru_cache(maxsize=1024)
-def price(level):
-    """Gold that a kill of that level brings."""
-    return level * 10
+    return attack + armour  # the bug: armour makes it harder
 
 
 class Fighter:
-    """One player's side of a fight."""
+    """One side of a fight."""
 
     def __init__(self, name, armour):
         self.name = name
         self.armour = armour
-        self.health = 1000
 
-    def hit(self, attack):
-        """Take a hit; returns what it took off."""
-        taken = damage(attack, self.armour)
-        self.health = max(1, self.health - taken)
-        return taken
+    def blow(self, attack):
+        """Points that a heavy blow, of twice the weight, takes off this fighter."""
+        return 2 * attack + self.armour
+
+
+async def raid(attack, party, rounds):
+    """A boss strikes each of the party once a round; returns the points that it took off."""
+    taken = 0
+    for _ in range(rounds):
+        for fighter in party:
+            taken += attack + fighter.armour
+        await asyncio.sleep(0.1)
+    return taken

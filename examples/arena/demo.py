@@ -1,215 +1,227 @@
 """
-One minute: a live game server, 300 players, a wrong damage formula, and the ways to fix it.
+One minute: a live game server, 300 players, wrong damage and wrong payouts, and the ways to fix it without a restart.
 
-Everything shown is measured; what isn't as it should be ends the demo with exit code 1.
-    PYTHONPATH=src:examples python examples/arena/demo.py [PLAYERS]
+Everything shown is measured, and what isn't as it should be ends the demo with exit code 1:
+
+    PYTHONPATH=src python examples/arena/demo.py [--players 300] [--quick]
 """
 
-import contextlib
-import json
-import os
-import shutil
-import socket
-import subprocess
+import argparse
+import shlex
+import statistics
 import sys
 import tempfile
-import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the folder that holds the package arena
+
+from arena.stage import HERE, Arena, fixed, suture, tree
+
 START = time.monotonic()
-
-
-def say(text=""):
-    """One line of the story, with its second."""
-    print(f"{time.monotonic() - START:5.1f} s  {text}" if text else "", flush=True)
+held = []  # facts so far
 
 
 def heading(text):
-    """A new step."""
-    print(f"\n--- {text} {'-' * max(0, 70 - len(text))}", flush=True)
+    """A new step, with its second."""
+    line = f"--- {time.monotonic() - START:4.1f} s  {text} "
+    print(f"\n{line:-<80}", flush=True)
 
 
 def must(holds, text):
-    """Show a fact and hold us to it."""
-    say(f"{'ok  ' if holds else 'NOT '}{text}")
+    """Show a fact, and hold us to it."""
+    held.append(text)
+    print(f"{'ok ' if holds else 'NOT'} {text}", flush=True)
     if not holds:
         raise SystemExit(f"demo: not so: {text}")
 
 
-class Arena:
-    """A fresh server in a process of its own, with a copy of its source, and its players."""
-
-    def __init__(self, players):
-        self.folder = Path(tempfile.mkdtemp(prefix="arena-"))
-        (self.folder / "arena").mkdir()
-        for path in HERE.glob("*.py"):
-            shutil.copy(path, self.folder / "arena")
-        path = os.pathsep.join([str(self.folder), str(ROOT / "src")])
-        self.env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-        self.process = self._child("arena.server")
-        self.port, console = json.loads(self.process.stdout.readline())
-        self.socket = socket.create_connection(("127.0.0.1", console), timeout=30)
-        self.lines = self.socket.makefile("r")
-        self.seen = []
-        self.crowd = self._child("arena.players", str(self.port), str(players))
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-        while not self.seen or self.seen[-1]["connected"] < players:
-            if self.crowd.poll() is not None:
-                raise SystemExit("demo: the players ended")
-            time.sleep(0.05)
-
-    def _child(self, module, *args):
-        return subprocess.Popen([sys.executable, "-m", module, *args], env=self.env, stdout=subprocess.PIPE, text=True)
-
-    def _read(self):
-        for line in self.crowd.stdout:
-            self.seen.append(json.loads(line))
-
-    def ask(self, command):
-        """One console command."""
-        self.socket.sendall(f"{command}\n".encode())
-        return json.loads(self.lines.readline())
-
-    def window(self, seconds=1.0):
-        """(hits, wrong hits) a second, over a window that begins now."""
-        first = len(self.seen)
-        time.sleep(seconds)
-        rows = self.seen[first:]
-        while len(rows) < 2:
-            time.sleep(0.05)
-            rows = self.seen[first:]
-        rows = rows[1:]  # the first line began before the window
-        return sum(r["hits"] for r in rows) / (0.25 * len(rows)), sum(r["wrong"] for r in rows) / (0.25 * len(rows))
-
-    def close(self):
-        """End both processes."""
-        with contextlib.suppress(OSError, ValueError):
-            self.ask("stop")
-        self.socket.close()
-        for child in (self.crowd, self.process):
-            child.kill()
-            child.wait()
-            child.stdout.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+def must_go(answer):
+    """An answer that says ok."""
+    if not answer["ok"]:
+        raise SystemExit(f"demo: it did not go in\n{answer['words']}")
+    return answer
 
 
-def right_held(answer):
-    """How many held callbacks give the right 13 for an attack of 20 on an armour of 7."""
-    return sum(v == 13 for v in answer["held"]), len(answer["held"])
+@dataclass(frozen=True)
+class Row:
+    """One server of the table: wrong hits a second, and the median of each round's worst tick."""
+
+    held: int
+    right: int
+    wrong_hits: int
+    worst_ms: float
+
+    def words(self, control):
+        """As it stands in the table."""
+        over = "-" if self is control else f"{self.worst_ms - control.worst_ms:+.1f}"
+        return f"{f'{self.right} of {self.held}':>20}{self.wrong_hits:13}{self.worst_ms:14.1f}{over:>11}"
 
 
-def build(out):
-    """``suture build`` from two versions of the source."""
-    old, new = out / "old" / "arena", out / "new" / "arena"
-    for folder, source in ((old, HERE), (new, HERE / "fixed")):
-        folder.mkdir(parents=True)
-        shutil.copy(source / "combat.py", folder)
-        (folder / "__init__.py").touch()
-    patch = out / "q1731.suture"
-    command = [
-        sys.executable,
-        "-m",
-        "suture",
-        "build",
-        str(out / "old"),
-        str(out / "new"),
-        "-o",
-        str(patch),
-        "--reason",
-        "armour hurts",
-    ]
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    subprocess.run(command, check=True, env=env)
-    shown = subprocess.run(
-        [sys.executable, "-m", "suture", "show", str(patch)], check=True, env=env, capture_output=True, text=True
-    )
-    return patch, shown.stdout
+class Story:
+    """The steps, on one set of source trees."""
 
+    def __init__(self, folder, players, *, quick):
+        self.folder = Path(folder)
+        self.players = players
+        self.window_s = 0.5 if quick else 2.0
+        self.rounds = 1 if quick else 3
+        self.old = tree(self.folder / "old")
+        self.new = tree(self.folder / "new", fixed())
+        self.patch = self.folder / "q1731.suture"
 
-def story(players, patch, diff):
-    """The fix, there and back, on one server."""
-    arena = Arena(players)
-    try:
-        heading("a live server hurts its players")
-        hits, wrong = arena.window(2)
-        say(f"{players} players, {hits:.0f} hits a second, {wrong:.0f} of them wrong")
-        right, count = right_held(arena.ask("status"))
-        must(wrong > 0 and right == 0, f"held before the fix (table, timers, bound methods, defaults): {right} of {count} right")
-        heading("the patch, as a diff, and what it would do")
-        print(diff)
-        before = arena.ask("fingerprint")
-        planned = arena.ask(f"plan {patch}")
-        print(planned["words"])
-        must(planned["ok"] and arena.ask("fingerprint") == before, "nothing was changed by the plan")
-        heading("apply, while they play")
-        asked = time.time()
-        answer = arena.ask(f"apply {patch}")
+    def see(self, arena, *, wrong):
+        """Look through the players' eyes for a while; *wrong*: whether the bug should be there."""
+        seen = arena.players.window(self.window_s)
+        rates = [seen.rate(n) for n in (seen.wrong_hits, seen.hits, seen.wrong_payouts, seen.payouts)]
+        text = "{} of {} hits a second are wrong, {} of {} payouts".format(*rates)
+        must((seen.wrong_hits > 0) == wrong and (seen.wrong_payouts > 0) == wrong and seen.hits > 0 and seen.payouts > 0, text)
+
+    def connected(self, arena):
+        """Nobody has gone."""
+        must(
+            arena.players.lost() == 0 and arena.ask("status")["players"] == self.players,
+            f"{self.players} of {self.players} players are connected, none was dropped",
+        )
+
+    def hurt(self, arena):
+        """The bug, and what is held."""
+        heading(f"a live server hurts its {self.players} players")
+        self.see(arena, wrong=True)
+        kinds, count, right = arena.held()
+        for kind, numbers in kinds.items():
+            print(f"    {kind:24}{numbers['held']:5} held, {numbers['right']} work right")
+        must(right == 0, f"callbacks that the server holds: {count}, none works right")
+
+    def by_hand(self, arena):
+        """The hotfix file, and back."""
+        heading("first aid: a hotfix file, written by hand")
+        before = arena.fingerprint()
+        answer = arena.ask("hotfix", HERE / "HotfixCode.py")
         print(answer["words"])
-        hits, wrong = arena.window()
-        must(answer["ok"] and wrong == 0, f"{hits:.0f} hits a second, {wrong:.0f} wrong")
-        must(answer["old_frames_left"] == 0, "nobody is left in old code")
-        took = max(0.0, (arena.seen[-1]["last_wrong"] - asked) * 1e3)
-        say(f"last wrong hit {took:.0f} ms after the command; the commit itself took {answer['report']['commit_us']:.0f} us")
-        status = arena.ask("status")
-        right, count = right_held(status)
-        must(right == count, f"held callbacks on the new code: {right} of {count}")
-        must(arena.seen[-1]["lost"] == 0 and status["sessions"] == players, "nobody was disconnected")
-        heading("and back")
-        must(arena.ask(f"revert {answer['patch_id']}")["ok"], "reverted")
-        _, wrong = arena.window()
-        must(wrong > 0, f"the bug is back: {wrong:.0f} wrong hits a second")
-        heading("the same by a hotfix file, the old way of writing it")
-        must(arena.ask(f"hotfix {HERE / 'HotfixCode.py'}")["ok"], "hotfix file executed, one transaction")
-        _, wrong = arena.window()
-        must(wrong == 0, "wrong hits: 0")
-        heading("a refusal")
-        arena.ask("tamper")
-        before = arena.ask("fingerprint")
-        no = arena.ask(f"apply {patch}")
-        print(no["words"])
-        must(not no["ok"] and arena.ask("fingerprint") == before, "refused by name; same fingerprint before and after")
-    finally:
-        arena.close()
+        must(answer["ok"], "executed in the live server, one transaction")
+        self.see(arena, wrong=False)
+        back = arena.ask("revert", answer["patch_id"])
+        must(back["ok"] and arena.fingerprint() == before, f"taken back; fingerprint {before}, as before")
 
+    def build(self):
+        """The patch, from two trees of source."""
+        heading("a patch, from two versions of the source")
+        print("$ suture build old/ new/ -o q1731.suture")
+        print(
+            suture("build", self.old, self.new, "-o", self.patch, "--reason", "armour hurts").replace(f"{self.folder}/", ""), end=""
+        )
+        shown = suture("show", self.patch).splitlines()
+        print("\n".join(line for line in shown if line.startswith(("arena.", "-", "+"))))
 
-def table(players, patch):
-    """Four fresh servers, four ways."""
-    heading("four fresh servers, four ways")
-    print(f"{'':10} {'held on new code':>18} {'worst tick ms':>14} {'wrong hits/s after':>19}")
-    fixed = HERE / "fixed" / "combat.py"
-    ways = {"nothing": None, "reload": f"reload {fixed}", "setattr": f"setattr {fixed}", "suture": f"apply {patch}"}
-    seen = {}
-    for way, command in ways.items():
-        arena = Arena(players)
-        try:
-            arena.window(0.6)
-            arena.ask("status")
-            if command:
-                arena.ask(command)
-            _, wrong = arena.window(1.0)
-            status = arena.ask("status")
-            right, count = right_held(status)
-            seen[way] = (right, count, wrong)
-            print(f"{way:10} {f'{right} of {count}':>18} {status['worst_tick_ms']:14.1f} {wrong:19.0f}", flush=True)
-        finally:
-            arena.close()
-    must(seen["suture"][0] == seen["suture"][1] and seen["suture"][2] == 0, "suture: every held callback, no wrong hit")
-    must(all(seen[w][0] < seen[w][1] for w in ("nothing", "reload", "setattr")), "the others leave some on the old code, silently")
+    def plan(self, arena):
+        """What would happen."""
+        heading("the plan")
+        before = arena.fingerprint()
+        answer = arena.ask("plan", self.patch)
+        print(answer["words"])
+        must(answer["ok"] and arena.fingerprint() == before, f"nothing was changed: fingerprint {before} before and after")
+
+    def apply(self, arena):
+        """The fix, while players act."""
+        heading("apply, while they play")
+        asked = time.monotonic()
+        answer = arena.ask("apply", self.patch)
+        print(answer["words"])
+        must(
+            answer["ok"],
+            f"the switch took {answer['commit_us']:.0f} us, all of it with the report {answer['caller_blocked_ms']:.0f} ms",
+        )
+        drain = arena.ask("drain", 30)
+        inside = len(answer["listed"])
+        must(inside and drain["done"], f"calls inside old code: {inside} after the switch, {drain['left']} now")
+        self.see(arena, wrong=False)
+        first, last = arena.players.first_right_ms(asked), arena.players.last_wrong_ms(asked)
+        must(first is not None, f"first right hit {first or 0:.0f} ms after the command, last wrong hit {last:.0f} ms")
+        _, count, right = arena.held()
+        must(right == count, f"held callbacks that work right: {right} of {count}")
+        self.connected(arena)
+
+    def refusal(self):
+        """A server that runs other code."""
+        heading("a refusal: the same patch, on a server that runs other code")
+        text = (HERE / "combat.py").read_text().replace("return attack + armour", "return attack + 2 * armour")
+        with Arena(tree(self.folder / "other", {"combat.py": text}), min(20, self.players)) as arena:
+            before = arena.fingerprint()
+            answer = arena.ask("apply", self.patch)
+            print(answer["words"])
+            misfits = {f["target"] for f in answer["findings"] if f["severity"] == "error"}
+            must(not answer["ok"], f"refused: {len(misfits)} of {len(answer['changed'])} targets doesn't fit, so none was changed")
+            must(arena.fingerprint() == before, f"nothing was changed: fingerprint {before} before and after")
+
+    def table(self):
+        """Four fresh servers, four ways; the last one's fix is taken back."""
+        heading("four fresh servers, four ways")
+        print(f"{'':9}{'held callbacks':>20}{'wrong hits':>13}{'worst tick':>14}{'over the':>11}")
+        print(f"{'':9}{'on new code':>20}{'a second':>13}{'late by ms':>14}{'control':>11}")
+        source = self.new / "arena"
+        ways = {"nothing": (), "reload": ("reload", source), "setattr": ("setattr", source), "suture": ("apply", self.patch)}
+        rows = {}
+        for name, command in ways.items():
+            with Arena(tree(self.folder / name), self.players) as arena:
+                rows[name], patch_id = self.way(arena, command)
+                print(f"{name:9}{rows[name].words(rows['nothing'])}", flush=True)
+                if name == "suture":
+                    self.compare(**rows)
+                    self.revert(arena, patch_id)
+
+    def way(self, arena, command):
+        """Fix a server in one of the ways, a few times over for the ticks; what became of it."""
+        worst, patch_id = [], None
+        for _ in range(self.rounds):
+            if patch_id:
+                must_go(arena.ask("revert", patch_id))
+            arena.ask("ticks")
+            patch_id = must_go(arena.ask(*command)).get("patch_id") if command else None
+            seen = arena.players.window(0.5)
+            worst.append(arena.ask("ticks")["worst_ms"])
+        _, held, right = arena.held()
+        return Row(held, right, seen.rate(seen.wrong_hits), statistics.median(worst)), patch_id
+
+    def compare(self, *, nothing, reload, setattr, suture):  # noqa: A002 - named as the rows are
+        """What the table says."""
+        must(nothing.right == 0, "nothing: all stays wrong")
+        must(
+            all(row.right < row.held and row.wrong_hits > 0 for row in (reload, setattr)),
+            "reload and setattr: callbacks stay on old code, players are hurt",
+        )
+        must(suture.right == suture.held and suture.wrong_hits == 0, "suture: every held callback, no wrong hit")
+
+    def revert(self, arena, patch_id):
+        """Out again."""
+        heading("revert, on the last of them: the bug is back")
+        must(arena.ask("revert", patch_id)["ok"], f"suture.revert({patch_id!r})")
+        self.see(arena, wrong=True)
+        _, count, right = arena.held()
+        must(right == 0, f"held callbacks that work right: {right} of {count}")
+        self.connected(arena)
 
 
 def main():
     """All of it."""
-    players = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    with tempfile.TemporaryDirectory() as folder:
-        patch, diff = build(Path(folder))
-        story(players, patch, diff)
-        table(players, patch)
+    parser = argparse.ArgumentParser(description="a live game server, fixed while players act")
+    parser.add_argument("--players", type=int, default=300)
+    parser.add_argument("--quick", action="store_true", help="look more briefly, once")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="arena-") as folder:
+        story = Story(folder, asked.players, quick=asked.quick)
+        with Arena(story.old, story.players) as arena:
+            story.hurt(arena)
+            story.by_hand(arena)
+            story.build()
+            story.plan(arena)
+            story.apply(arena)
+        story.refusal()
+        story.table()
     heading("done")
-    say(f"Python {sys.version.split()[0]}; once more: make demo")
+    print(f"{len(held)} of {len(held)} facts held, all measured just now on Python {sys.version.split()[0]}; once more:")
+    print(shlex.join([Path(sys.executable).name, *sys.argv]))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """
-Players: each connects, attacks, and knows what a right hit is.
+Players: each connects, strikes, turns in quests, and knows what is right.
 
-``python -m arena.players PORT COUNT`` prints a JSON line every quarter of a second: hits, wrong hits, connections lost,
-and the moment of the last wrong and the first right hit.
+``python -m arena.players PORT COUNT`` prints a line of JSON each quarter of a second (times are of the monotonic clock, which
+processes of one machine share) and ends with its standard input, or after two minutes.
 """
 
 import asyncio
@@ -11,51 +11,100 @@ import random
 import sys
 import time
 
+from arena.lifetime import end_of_input
 
-class Count:
+LINE_S = 0.25
+LIMIT_S = 120
+
+
+class Tally:
     """What all players saw since the last line."""
 
     def __init__(self):
-        self.hits = self.wrong = self.lost = self.connected = 0
-        self.last_wrong = 0.0
+        self.connected = self.lost = 0
+        self.begin(time.monotonic())
+
+    def begin(self, now):
+        """Start anew."""
+        self.since = now
+        self.hits = self.wrong_hits = self.payouts = self.wrong_payouts = 0
+        self.first_right = self.last_wrong = None
 
     def line(self):
-        """One JSON line; starts anew."""
-        text = json.dumps({**vars(self), "at": time.time()})
-        self.hits = self.wrong = 0
+        """One line, of what was since the last."""
+        now = time.monotonic()
+        text = json.dumps({**vars(self), "until": now})
+        self.begin(now)
         return text
 
+    def hit(self, kind, attack, armour, points):
+        """Judge a hit: armour softens it, and a blow has twice the weight."""
+        self.hits += 1
+        if points == (2 * attack if kind == b"blow" else attack) - armour:
+            self.first_right = self.first_right or time.monotonic()
+        else:
+            self.wrong_hits += 1
+            self.last_wrong = time.monotonic()
 
-async def play(port, count, number):
-    """One player, until cancelled."""
+    def payout(self, level, kills, gold):
+        """Judge a payout: ten gold a kill and level."""
+        self.payouts += 1
+        self.wrong_payouts += gold != 10 * level * kills
+
+
+async def listen(reader, tally):
+    """Judge all that the server says to one player, until it hangs up."""
+    while line := await reader.readline():
+        what, *words = line.split()
+        if what == b"hit":
+            tally.hit(words[0], *map(int, words[1:]))
+        else:
+            tally.payout(*map(int, words))
+
+
+async def strike(writer, number):
+    """Act, four times a second."""
     chance = random.Random(number)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    count.connected += 1
-    try:
-        while True:
-            attack, armour = chance.randint(10, 40), chance.randint(1, 9)
-            writer.write(b"%d %d\n" % (attack, armour))
-            taken = int(await reader.readline() or b"-1")
-            count.hits += 1
-            if taken != attack - armour:
-                count.wrong += 1
-                count.last_wrong = time.time()
-            await asyncio.sleep(0.1)
-    except (ConnectionError, ValueError):
-        count.lost += 1
-
-
-async def main(port, players, seconds=60):
-    """Play, print, end after *seconds* or when standard input closes."""
-    count = Count()
-    tasks = [asyncio.ensure_future(play(port, count, n)) for n in range(players)]
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    await asyncio.sleep(chance.random() / 4)
+    while True:
+        kind = chance.choice((b"plain", b"spell", b"blow", b"turn-in"))
+        writer.write(b"%s %d\n" % (kind, chance.randint(10, 40)))
+        await writer.drain()
         await asyncio.sleep(0.25)
-        print(count.line(), flush=True)
+
+
+async def play(port, number, tally):
+    """One player, until cancelled."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    tally.connected += 1
+    striking = asyncio.ensure_future(strike(writer, number))
+    try:
+        await listen(reader, tally)
+        tally.lost += 1
+    except (OSError, ValueError):
+        tally.lost += 1
+    finally:
+        striking.cancel()
+        writer.close()
+
+
+async def report(tally):
+    """Print lines."""
+    while True:
+        await asyncio.sleep(LINE_S)
+        print(tally.line(), flush=True)
+
+
+async def main(port, count):
+    """All of them."""
+    tally = Tally()
+    tasks = [asyncio.ensure_future(play(port, number, tally)) for number in range(count)]
+    tasks.append(asyncio.ensure_future(report(tally)))
+    await asyncio.wait([asyncio.ensure_future(end_of_input())], timeout=LIMIT_S)
     for task in tasks:
         task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(*map(int, sys.argv[1:])))

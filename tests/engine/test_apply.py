@@ -589,3 +589,15 @@ def test_apply_soon(world: Any) -> None:
     report = suture.apply_soon(world.replace(("1", "2"))).result(30)
     assert report.ok
     assert m.f() == 2
+
+
+def test_nobody_inside_is_no_warning(world: Any) -> None:
+    """Functions that call each other, and nobody in them: the commit's own count says so."""
+    m = world.module(
+        "def tax(x):\n    return x\ndef price(x):\n    return tax(x)\nclass A:\n    def f(self):\n        return price(1)\n"
+    )
+    patch = world.replace(("return x\n", "return x + 1\n"), ("tax(x)\n", "tax(x) + 1\n"), ("price(1)", "price(1) + 1"))
+    report = applied(suture.apply(patch))
+    assert [f.severity for f in report.findings if f.code == "calls-cross"] == [Severity.NOTE] * 2, report.words()
+    assert report.inside_old == 0
+    assert m.A().f() == 4

@@ -227,7 +227,7 @@ def _is_field(store: Store | Guard) -> bool:
 
 def _raises_event(store: Store | Guard) -> bool:
     """True if an audit event comes with this store; of all that a patch stores, these few have one."""
-    return _is_field(store) or (isinstance(store.owner, type) and store.name in _AUDITED_OF_CLASS)
+    return _is_field(store) or (issubclass(type(store.owner), type) and store.name in _AUDITED_OF_CLASS)
 
 
 def _one_call(
@@ -296,8 +296,8 @@ def _put_back(places: Sequence[tuple[Store, Any]]) -> None:
             raise
         raise Fault(
             "undo-failed",
-            f"{len(missing)} of {len(back)} old values, {missing[0].name!r} of {missing[0].owner!r} first, couldn't be put back: "
-            f"{type(error).__name__}: {error}; the process may hold a part of the patch",
+            f"{len(missing)} of {len(back)} old values couldn't be put back, {missing[0].name!r} of "
+            f"{object.__repr__(missing[0].owner)} first: {type(error).__name__}: {error}; the process may hold a part of the patch",
             hint="restart this process",
         ) from error
 

@@ -434,8 +434,8 @@ class _Transaction(Locating, Fitting):
         lone = control()
         self.stage.guards.append(Guard(control_function := _function_of(lone), "__code__", Via.SETATTR, control_function.__code__))
         constants = frames.running_constants()
-        # One more than the control: the commit keeps the values that it replaces.
-        extra = [e + 1 + (id(c) in constants) for c, e in zip(self.old, self.extra, strict=True)]
+        # Two more than the control: our own list of them, and the commit's of the values that it replaces.
+        extra = [e + 2 + (id(c) in constants) for c, e in zip(self.old, self.extra, strict=True)]
         quiet = swap.Quiet([*self.old, control_function.__code__], extra)
         del lone
         hooked = swap.audit_hook_present()
