@@ -145,6 +145,8 @@ class Engine:
         old.clear()
         report.drained = drain
         report.inside_old = drain.calls()
+        if not report.inside_old:  # they left while the census was taken
+            report.listed = ()
         applied.report = report
 
     @contextlib.contextmanager
@@ -514,7 +516,7 @@ class _Transaction(Locating, Fitting):
             if count > 0:
                 for work in self.works:
                     if any(s.was is code for s in self._was(work)):
-                        targets.setdefault(work.target, []).append(f"{count} calls in {code.co_name}")
+                        targets.setdefault(work.target, []).append(f"{count} call{'s' * (count > 1)} in {code.co_name}")
         for finding in cross_calls(self.works, targets):
             self.find(finding)
 
@@ -544,7 +546,7 @@ class _Transaction(Locating, Fitting):
                     "cache-clear",
                     Severity.NOTE,
                     self.patch_id,
-                    f"{len(sizes)} caches over changed functions cleared, {sum(sizes)} entries",
+                    f"{len(sizes)} cache{'s' * (len(sizes) > 1)} over changed functions cleared, {sum(sizes)} entries",
                 )
             )
         self._say_who_stays()
