@@ -382,17 +382,18 @@ def _flip(places: Sequence[tuple[Store, Any]], guards: Sequence[Guard], record: 
     """
     generation = _Generation()
     early, data, switched = _divide(places, generation)
-    looked_at = [g for g in guards if _raises_event(g)]
-    if any(read(g.owner, g.name, g.via) is not g.was for g in looked_at):
+    if any(read(g.owner, g.name, g.via) is not g.was for g in guards if _raises_event(g)):
         raise _moved()
     made: list[Step] = []
     try:
         for step in [*early, *(s.first for s in switched)]:
             _first_phase(step, made)
         now = {(id(s.owner), s.name): s.new for s, _ in (step() for step in made)}
-        checks = [Guard(g.owner, g.name, g.via, now.get((id(g.owner), g.name), g.was)) for g in looked_at]
-        checks += [g for g in guards if not _raises_event(g)]
+        moved = [_raises_event(g) and (id(g.owner), g.name) in now for g in guards]
+        checks = [Guard(g.owner, g.name, g.via, now[id(g.owner), g.name]) if m else g for g, m in zip(guards, moved, strict=True)]
+        counted = [g.was for g, m in zip(guards, moved, strict=True) if m]  # the references that a guard would have in the call
         _one_call([*data, (Store(generation, "v", Via.SETATTR, 1), 0)], checks, record, taken, quiet)
+        del counted
         raised = _insist([store for s in switched for store in s.last()])
         if raised:
             raise raised[0]
