@@ -1,130 +1,314 @@
 """
-What a call costs after a patch, as a ratio to the same function never patched; beside other ways of replacing.
+What does a call of a patched function cost, beside one of a function that never was patched?
 
-Rounds are interleaved and the best of each is taken: a shared machine only ever adds time.
+Five kinds: plain, method, closure, decorated, and `fitted` (a method whose new version has a `super()` that the old one didn't,
+so that its code had to be made to fit).  Each way of patching gets its own copy of the module and its own callers, warmed on the
+old version.  All callers of a process are measured in turn, round after round; the best of the rounds counts, less an empty
+loop; the ratio to the unpatched new version is the median over some processes.
 """
 
 from __future__ import annotations
 
-import argparse
+import functools
+import gc
+import importlib
+import statistics
 import sys
-import tempfile
 import time
-import types
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from _common import SRC, head
+import rig
 
-OLD = """
-import functools
-def plain(x):
-    return x + 1
-class A:
-    def method(self, x):
-        return x + 1
-class B(A):
-    def fitted(self, x):
-        return x + 1
-def make(k):
-    def closure(x):
-        return x + k
-    return closure
-closure = make(1)
-def deco(f):
-    @functools.wraps(f)
-    def w(x):
-        return f(x)
-    return w
-@deco
-def decorated(x):
-    return x + 1
-a, b = A(), B()
+CALLS = 20_000
+WARM_UP = 3
+KINDS = ("plain", "method", "closure", "decorated", "fitted")
+WAYS = ("unpatched", "unpatched again", "suture", "setattr", "jurigged", "wrapper")
+MODULE = "priced"
+GOAL = 1.02
+
+TEXT = '''"""
+Five kinds of functions.
 """
-NEW = OLD.replace("x + 1", "x + 2").replace("x + k", "x + k + 0")
-FITTED = "    def fitted(self, x):\n        return x + 2"
-SHAPES = ("plain", "method", "closure", "decorated")
+
+import functools
 
 
-def load(name: str, text: str, path: str) -> types.ModuleType:
-    """A module from text."""
-    module = types.ModuleType(name)
-    module.__file__ = path
-    sys.modules[name] = module
-    exec(compile(text, path, "exec", dont_inherit=True), vars(module))
-    return module
+def counted(function):
+    @functools.wraps(function)
+    def wrapper(a, b):
+        return function(a, b)
+
+    return wrapper
 
 
-def callers(module: types.ModuleType) -> dict[str, Callable[[], float]]:
-    """One timed loop a shape; a loop of its own code each, so that specialisation is its own."""
-    out = {}
-    for shape in SHAPES:
-        target = {"plain": "m.plain", "method": "m.a.method", "closure": "m.closure", "decorated": "m.decorated"}[shape]
-        space = {"m": module, "clock": time.perf_counter}
-        text = f"def run(n=20000):\n    f = {target}\n    t = clock()\n    for i in range(n):\n        f(i)\n    return (clock() - t) / n * 1e9\n"
-        if shape == "method":
-            text = text.replace("    f = m.a.method\n", "    o = m.a\n").replace("f(i)", "o.method(i)")
-        exec(text, space)
-        out[shape] = space["run"]
-    return out
+def plain(a, b):
+    return {body}
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    args = parser.parse_args()
-    head("cost of a call after the change, ratio to never changed")
-    sys.path.insert(0, str(SRC))
+class Base:
+    def fitted(self, a, b):
+        return a + b
+
+
+class Thing(Base):
+    def method(self, a, b):
+        return {body}
+
+    def fitted(self, a, b):
+        return {fitted}
+
+
+def make(offset):
+    def inner(a, b):
+        return {body} + offset
+
+    return inner
+
+
+closure = make(1)
+
+
+@counted
+def decorated(a, b):
+    return {body}
+'''
+OLD = TEXT.format(body="a + b", fitted="b + a")
+NEW = TEXT.format(body="b * a + a", fitted="super().fitted(b, a) + 2")
+RESULTS = {"plain": 6, "method": 6, "closure": 7, "decorated": 6, "fitted": 6}  # of (2, 2) in the new version
+OUTSIDE = "def fitted(self, a, b):\n    return super(Thing, self).fitted(b, a) + 2\n"  # a bare super() needs the class's cell
+
+
+# ---------------------------------------------------------------- the child: all ways in one process
+
+
+def caller(body: str = "f(2, 2)") -> Callable[[Any, Any], None]:
+    """A loop with code of its own, so that its inline caches start cold."""
+    space: dict[str, Any] = {}
+    exec(f"def call(f, turns):\n    for _ in turns:\n        {body}\n", space)
+    made: Callable[[Any, Any], None] = space["call"]
+    return made
+
+
+def held_by(module: ModuleType, thing: Any) -> dict[str, Callable[[int, int], int]]:
+    """The five callables, as a program that looks them up now would hold them."""
+    return {
+        "plain": module.plain,
+        "method": thing.method,
+        "closure": module.closure,
+        "decorated": module.decorated,
+        "fitted": thing.fitted,
+    }
+
+
+def by_suture(module: Any, task: rig.Row) -> list[str]:
+    """Apply the patch; its findings."""
     import suture
-    from suture.ops.build import build
 
-    rows: dict[str, dict[str, Callable[[], float]]] = {}
-    unpatched = load("cc_unpatched", NEW.replace("x + k + 0", "x + k + 0"), "/nowhere/cc_unpatched.py")
-    rows["never changed"] = callers(unpatched)
-    with tempfile.TemporaryDirectory() as folder:
-        old, new = Path(folder, "old"), Path(folder, "new")
-        for tree, text in ((old, OLD), (new, NEW)):
-            tree.mkdir()
-            (tree / "cc_suture.py").write_text(text)
-        module = load("cc_suture", OLD, str(old / "cc_suture.py"))
-        warm = callers(module)
-        for run in warm.values():
-            run()
-        report = suture.apply(build(old, new, name="cc"))
-        assert report.ok, report.words()
-        rows["suture, warm callers"] = warm
-    seeded = load("cc_seed", OLD, "/nowhere/cc_seed.py")
-    run_seed = callers(seeded)
-    for run in run_seed.values():
-        run()
-    fresh = load("cc_seed_new", NEW, "/nowhere/cc_seed_new.py")
-    seeded.plain, seeded.A.method = fresh.plain, fresh.A.method
-    rows["setattr (the seed)"] = callers(seeded)
-    wrapped = load("cc_wrap", OLD, "/nowhere/cc_wrap.py")
+    report = suture.apply(task["patch"])
+    report.raise_for_findings()
+    return [f"{f.severity} {f.code} {f.target}" for f in report.findings]
 
-    def wrap(f: Callable[..., int]) -> Callable[..., int]:
-        def trampoline(*a: object, **k: object) -> int:
-            return f(*a, **k)
 
-        return trampoline
+def by_setattr(module: Any, task: rig.Row) -> None:
+    """Put new objects under the old names, as the plainest hotfix does."""
+    new = importlib.import_module(f"{MODULE}_setattr_new")
+    module.plain, module.closure, module.decorated = new.plain, new.closure, new.decorated
+    module.Thing.method, module.Thing.fitted = new.Thing.method, _outside(module)
 
-    wrapped.plain, wrapped.closure, wrapped.decorated = map(wrap, (fresh.plain, fresh.closure, fresh.decorated))
-    wrapped.A.method = wrap(fresh.A.method)
-    rows["a (*a, **k) wrapper"] = callers(wrapped)
-    best: dict[tuple[str, str], float] = {}
-    for _ in range(15 if args.quick else 60):
-        for row, shapes in rows.items():
-            for shape, run in shapes.items():
-                best[row, shape] = min(best.get((row, shape), 1e9), run())
-    print(f"{'':24}" + "".join(f"{s:>12}" for s in SHAPES))
-    for row in rows:
-        cells = [
-            f"{best[row, s]:9.1f} ns" if row == "never changed" else f"{best[row, s] / best['never changed', s]:12.2f}"
-            for s in SHAPES
-        ]
-        print(f"{row:24}" + "".join(cells))
+
+def by_wrapper(module: Any, task: rig.Row) -> None:
+    """Put a wrapper that calls the new version under each name, as tools that redirect calls do."""
+
+    def redirect(target: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(target)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return target(*args, **kwargs)
+
+        return wrapper
+
+    new = importlib.import_module(f"{MODULE}_wrapper_new")
+    module.plain, module.closure, module.decorated = redirect(new.plain), redirect(new.closure), redirect(new.decorated)
+    module.Thing.method, module.Thing.fitted = redirect(new.Thing.method), redirect(_outside(module))
+
+
+def by_jurigged(module: Any, task: rig.Row) -> None:
+    """Write the new version over the file and let jurigged take it in."""
+    from jurigged.live import Watcher
+    from jurigged.register import registry
+
+    failures: list[BaseException] = []
+    registry.set_logger(lambda event: failures.append(event) if isinstance(event, BaseException) else None)
+    registry.prepare(module.__name__, module.__file__)
+    watcher = Watcher(registry)
+    Path(module.__file__).write_text(NEW)
+    watcher.refresh(module.__file__)
+    if failures:
+        raise failures[0]
+
+
+def _outside(module: Any) -> Any:
+    space: dict[str, Any] = {"Thing": module.Thing}
+    exec(OUTSIDE, space)
+    return space["fitted"]
+
+
+PATCHES: dict[str, Callable[[Any, rig.Row], Any]] = {
+    "suture": by_suture,
+    "setattr": by_setattr,
+    "jurigged": by_jurigged,
+    "wrapper": by_wrapper,
+}
+
+
+def child(task: rig.Row) -> rig.Row:
+    """Patch a module in each way, then time all of them in turn."""
+    sys.path.insert(0, task["folder"])
+    measured: list[tuple[str, Any, Any]] = []  # (way/kind, callable, its caller)
+    row: rig.Row = {"notes": {}, "findings": []}
+    for way in task["ways"]:
+        module = importlib.import_module(_copy(way))
+        thing = module.Thing()
+        held = held_by(module, thing)
+        callers = {kind: caller() for kind in KINDS}
+        for kind in KINDS:
+            for _ in range(5):
+                callers[kind](held[kind], [None] * 2_000)
+        try:
+            if way in PATCHES:
+                row["findings"] += PATCHES[way](module, task) or ()
+        except Exception as error:
+            row["notes"] |= {f"{way}/{kind}": f"{type(error).__name__}: {error}"[:110] for kind in KINDS}
+            continue
+        for kind, named in held_by(module, thing).items():
+            called, note = _newer(held[kind], named, RESULTS[kind])
+            if note:
+                row["notes"][f"{way}/{kind}"] = note
+            if called is not None:
+                measured.append((f"{way}/{kind}", called, callers[kind]))
+    measured.append(("empty", None, caller("pass")))
+    best = _measure(measured, task)
+    empty = best.pop("empty")
+    row["ns"] = {name: ns - empty for name, ns in best.items()}
+    return row
+
+
+def _copy(way: str) -> str:
+    return f"{MODULE}_{way.replace(' ', '_')}"
+
+
+def _newer(held: Any, named: Any, wanted: int) -> tuple[Any, str]:
+    """The callable that runs the new version (one held since before, if it does), and what there is to say."""
+    try:
+        if held(2, 2) == wanted:
+            return held, ""
+        return (named, "held stays old") if named(2, 2) == wanted else (None, "stays old")
+    except Exception as error:
+        return None, f"raises {type(error).__name__}: {error}"
+
+
+def _measure(measured: list[tuple[str, Any, Any]], task: rig.Row) -> dict[str, float]:
+    """Best ns a call of each, all of them once a round."""
+    best = [float("inf")] * len(measured)
+    turns = [None] * CALLS
+    clock = time.perf_counter_ns
+    gc.collect()
+    gc.disable()
+    rig.be_realtime(task)
+    for turn in range(task["rounds"] + WARM_UP):
+        for i, (_, function, call) in enumerate(measured):
+            began = clock()
+            call(function, turns)
+            spent = (clock() - began) / CALLS
+            if turn >= WARM_UP:
+                best[i] = min(best[i], spent)
+    return {name: best[i] for i, (name, _, _) in enumerate(measured)}
+
+
+# ---------------------------------------------------------------- the parent
+
+
+def write(folder: Path) -> Path:
+    """Write each way's copy of the module (the child imports them from one folder) and build suture's patch."""
+    for way in WAYS:
+        (folder / f"{_copy(way)}.py").write_text(OLD if way in PATCHES else NEW)
+        (folder / f"{_copy(way)}_new.py").write_text(NEW)
+    for side, text in (("before", OLD), ("after", NEW)):
+        (folder / side).mkdir()
+        (folder / side / f"{_copy('suture')}.py").write_text(text)
+    patch = folder / "priced.suture"
+    rig.build_patch(folder / "before", folder / "after", patch)
+    return patch
+
+
+def show(version: str, rows: list[rig.Row], ways: list[str]) -> dict[str, float]:
+    """Print the table of one interpreter; suture's ratios by kind."""
+    good = [r for r in rows if "error" not in r]
+    if not good:
+        print(f"\n  {version}: {rig.error_of(rows)}")
+        return {}
+    ratios: dict[str, float] = {}
+    lines = []
+    for way in ways:
+        cells, notes = [way], {}
+        for kind in KINDS:
+            key = f"{way}/{kind}"
+            pairs = [(r["ns"][key], r["ns"][f"unpatched/{kind}"]) for r in good if key in r["ns"]]
+            note = good[0]["notes"].get(key, "" if pairs else "not measured")
+            if note:
+                notes.setdefault(note, []).append(kind)
+            if not pairs:
+                cells.append("-")
+                continue
+            found = statistics.median(a / b for a, b in pairs)
+            cells.append(f"{statistics.median(a for a, _ in pairs):.1f} x{found:.3f}")
+            if way == "suture":
+                ratios[kind] = found
+        lines.append([*cells, "; ".join(f"{', '.join(kinds)}: {note}" for note, kinds in notes.items())])
+    title = f"CPython {version}: ns a call and ratio to the unpatched new version; best of rounds, median of {len(good)} processes"
+    rig.table(title, ["way", *KINDS, ""], lines)
+    for finding in sorted({f for r in good for f in r["findings"]}):
+        print(f"  suture says: {finding}")
+    return ratios
+
+
+def main() -> int:
+    made = rig.parser(__doc__ or "")
+    made.add_argument("--processes", type=int, default=0, help="child processes an interpreter (default 5; --quick: 3)")
+    made.add_argument("--rt", action="store_true", help="real-time scheduling in the children (needs the right to)")
+    args = made.parse_args()
+    rounds, processes = args.rounds or (30 if args.quick else 60), args.processes or (3 if args.quick else 5)
+    found: dict[str, dict[str, float]] = {}
+    for python in rig.chosen(args):
+        version = rig.version_of(python)
+        inside, peers = rig.with_peers(python, wanted=not args.no_peers)
+        rig.head("call cost", python, peers)
+        ways = [w for w in WAYS if w != "jurigged" or w in peers]
+        if "jurigged" not in ways:
+            print("# left out, not installed: jurigged")
+        rows = []
+        for _ in range(processes):
+            with rig.scratch() as folder:
+                task = {"folder": str(folder), "patch": str(write(folder)), "ways": ways, "rounds": rounds}
+                row = rig.run_child(__file__, inside, task, limit_s=180, realtime=args.rt)
+            rig.log_row(args.json, {"bench": "call_cost", "python": version, **row})
+            rows.append(row)
+        found[version] = show(version, rows, ways)
+    if len(found) > 1:
+        lines = [[v, *(f"{k[kind]:.3f}" if kind in k else "-" for kind in KINDS), ""] for v, k in found.items()]
+        rig.table("suture, patched / unpatched, all Pythons", ["CPython", *KINDS, ""], lines)
+    met = True
+    for version, kinds in found.items():
+        met &= rig.verdict(
+            f"{version}: patched / unpatched <= {GOAL}", max(kinds.values()) if len(kinds) == len(KINDS) else None, GOAL, ""
+        )
+    return 0 if met or not args.strict else 1
 
 
 if __name__ == "__main__":
-    main()
+    TASK = rig.child_task()
+    if TASK is not None:
+        rig.end_child(child(TASK))
+    sys.exit(main())

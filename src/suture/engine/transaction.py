@@ -333,8 +333,9 @@ class _Transaction(Locating, Fitting):
             patch = load(source, rest=self.pace)
         else:
             patch = load(_bytes_of(source), source=os.fspath(source), rest=self.pace)
-        self.patch_id, self.meta = patch.id, patch.meta
-        self.applied.patch_id, self.applied.meta = patch.id, patch.meta
+        self.patch_id, self.meta = patch.id, patch.meta  # the id is a hash of all changes: asked for once
+        self.applied.patch_id, self.applied.meta = self.patch_id, patch.meta
+        self.pace()
         self.findings += patch.remarks
         if patch.left_out and not self.partial:
             raise Refused(
