@@ -145,8 +145,6 @@ class Engine:
         old.clear()
         report.drained = drain
         report.inside_old = drain.calls()
-        if not report.inside_old:  # they left while the census was taken
-            report.listed = ()
         applied.report = report
 
     @contextlib.contextmanager
