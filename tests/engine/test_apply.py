@@ -536,6 +536,10 @@ def test_two_calls_in_flight_are_named(world: Any) -> None:
     assert suture.status()[-1].inside_old == 0
 
 
+@pytest.mark.skipif(
+    sys.gettrace() is not None and sys.version_info < (3, 13),
+    reason="up to 3.12 a traced frame's snapshot of its locals is left alone, and this test's own would keep the generator",
+)
 def test_suspended_generator_is_counted(world: Any) -> None:
     """A generator that somebody holds finishes on the old code; the count sees it and its end is an event."""
     m = world.module("def f():\n    yield 'old'\n    yield 'old'\n")

@@ -3,7 +3,7 @@ Write to live objects.
 
 Rule 1: nothing else in suture assigns to an object that it didn't create.
 Rule 2: what undoes every store is known before the first store.
-Rule 3: a commit is one C call, so no other thread runs between its stores (INTERNALS of CPython: docs/adr/0004).
+Rule 3: a commit is one C call, so no other thread runs between its stores (docs/adr/0004).
 
 Called by the transaction, after the point of no return; ``lent`` is the one exception, and only adds names that nothing can
 see yet (docs/adr/0011).
