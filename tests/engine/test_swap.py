@@ -465,7 +465,7 @@ class A:
         return "{v}"
     @staticmethod
     def static(a={n}):
-        return "{v}"
+        return "{v}" if a == {n} else "torn"
 inner = closure(1)
 def drive(coroutine):
     try:
@@ -553,7 +553,7 @@ def hook(event, args):
             seen.add(values[0])
         elif was == "refuse" or (was[0] == "nth" and event == "object.__setattr__" and was[1] == 1):
             if was[0] == "nth":
-                was = "off"
+                was = "look"  # what follows, putting back or going on, is looked at
             raise Forbidden(event)
         elif was[0] == "nth" and event == "object.__setattr__":
             was = ("nth", was[1] - 1)

@@ -239,6 +239,8 @@ def _one_call(
 ) -> None:
     # A for loop was seen half done on 3.10 to 3.15, this in none of millions of calls.  Whatever runs Python inside voids it:
     # audit hooks, finalisers of dropped values, a metaclass's __setattr__, warnings.  Raising the switch interval is no lock.
+    # Looking at a function's fields raises audit events too: first, so that no hook runs behind the other guards.
+    guards = sorted(guards, key=_is_field, reverse=True)
     checks: Iterator[Any] = map(
         operator.truediv,
         repeat(1),
@@ -310,16 +312,24 @@ def _insist(stores: Sequence[Store]) -> list[BaseException]:
     """
     Make stores that can't be left out, one by one: what an interrupt or a hook costs is one try of one store.
 
+    A function one of whose fields can't be set keeps its code, which is a trampoline then and right as it is.
+
     Returns:
         What was raised.
     """
     raised: list[BaseException] = []
-    for _ in range(_TRIES):
-        for store in _missing(stores):
+    stuck: set[int] = set()
+    for store in stores:
+        for _ in range(0 if id(store.owner) in stuck else _TRIES):
             try:
-                _writer(store.owner, store.name, store.via, store.new)()
+                if _missing([store]):
+                    _writer(store.owner, store.name, store.via, store.new)()
+                break
             except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
                 raised.append(error)
+        else:
+            if _is_field(store):
+                stuck.add(id(store.owner))
     return raised
 
 
@@ -385,24 +395,42 @@ def _flip(places: Sequence[tuple[Store, Any]], guards: Sequence[Guard], record: 
     if any(read(g.owner, g.name, g.via) is not g.was for g in guards if _raises_event(g)):
         raise _moved()
     made: list[Step] = []
-    try:
-        for step in [*early, *(s.first for s in switched)]:
+    first = [*early, *(s.first for s in switched)]
+    try:  # no comprehensions here: on 3.12 and 3.13 what a tracer raises inside one passes by the handler of its own frame
+        for step in first:
             _first_phase(step, made)
-        now = {(id(s.owner), s.name): s.new for s, _ in (step() for step in made)}
-        moved = [_raises_event(g) and (id(g.owner), g.name) in now for g in guards]
-        checks = [Guard(g.owner, g.name, g.via, now[id(g.owner), g.name]) if m else g for g, m in zip(guards, moved, strict=True)]
-        counted = [g.was for g, m in zip(guards, moved, strict=True) if m]  # the references that a guard would have in the call
-        _one_call([*data, (Store(generation, "v", Via.SETATTR, 1), 0)], checks, record, taken, quiet)
-        del counted
-        raised = _insist([store for s in switched for store in s.last()])
+        _switch(data, guards, generation, made, record, taken, quiet)
+        raised = _insist(_last(switched))
         if raised:
             raise raised[0]
     except BaseException:
         if taken.done:
-            _insist([store for s in switched for store in s.last()])
+            _insist(_last(switched))
         else:
             _put_back([step() for step in made])
         raise
+
+
+def _switch(
+    data: Sequence[tuple[Store, Any]],
+    guards: Sequence[Guard],
+    generation: _Generation,
+    made: Sequence[Step],
+    record: Records,
+    taken: Undo,
+    quiet: Quiet | None,
+) -> None:
+    """The second phase.  Guards of what the first one wrote look for what it wrote."""
+    now = {(id(s.owner), s.name): s.new for s, _ in (step() for step in made)}
+    moved = [_raises_event(g) and (id(g.owner), g.name) in now for g in guards]
+    checks = [Guard(g.owner, g.name, g.via, now[id(g.owner), g.name]) if m else g for g, m in zip(guards, moved, strict=True)]
+    counted = [g.was for g, m in zip(guards, moved, strict=True) if m]  # the references that a guard would have in the call
+    _one_call([*data, (Store(generation, "v", Via.SETATTR, 1), 0)], checks, record, taken, quiet)
+    del counted
+
+
+def _last(switched: Sequence[_Switched]) -> list[Store]:
+    return [store for s in switched for store in s.last()]
 
 
 def _divide(
