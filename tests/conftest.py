@@ -102,6 +102,8 @@ def run_child(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
         ast.parse(path.read_text())
         clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON") or k == "PYTHONHASHSEED"}
         clean |= {"PYTHONPATH": str(SRC), "PYTHONDONTWRITEBYTECODE": "1", **env}
+        if measured := os.environ.get("SUTURE_TEST_PATH"):  # coverage_run.py
+            clean["PYTHONPATH"] += os.pathsep + measured
         return subprocess.run(
             [python, str(path), *args], capture_output=True, text=True, timeout=120, cwd=cwd or tmp_path, env=clean
         )

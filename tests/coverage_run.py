@@ -1,10 +1,14 @@
 """
 Branch coverage of the target side, combined over the Pythons present.
 
-    python tests/coverage_run.py [pytest arguments]
+    python tests/coverage_run.py [tests]
 
-Each Python runs all tests but those that start interpreters (their children are bare) under its own coverage.  Packages go into a folder
-for each beside the virtual environment; a Python that can't have them is left out by name.  Fails below pyproject's limit.
+Each Python runs the tests under its own coverage, and so do the children that they start, on that same Python; all but the demo and those
+that count millions of reads (test_torn.py).  The engine sees a small program meanwhile (small_world.py): a census of pytest itself would be
+most of the time.  Packages go into a folder for each beside the virtual environment; a Python that can't have them is left out by name.
+Fails below pyproject's limit.
+
+SUTURE_COVERAGE_PYTHONS=3.10,3.14 measures only those.
 """
 
 from __future__ import annotations
@@ -19,8 +23,28 @@ sys.path.insert(0, str(Path(__file__).parent))
 from pythons import FREE_THREADED, found
 
 ROOT = Path(__file__).parent.parent
-NEEDED = ["pytest", "hypothesis", "coverage"]
-WHERE = ["tests/unit", "tests/engine", "tests/test_bare.py"]
+NEEDED = ["pytest", "pytest-xdist", "hypothesis", "coverage"]
+WHERE = [
+    "tests/unit",
+    "tests/engine",
+    "tests/ops",
+    "tests/live",
+    "--ignore=tests/engine/test_torn.py",
+    "--ignore=tests/live/test_arena.py",
+]
+START = "import coverage\ncoverage.process_startup()\n"
+HOW = [
+    "-n",
+    "2",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "small_world",
+    "-o",
+    "faulthandler_timeout=120",
+    "-o",
+    "faulthandler_exit_on_timeout=true",
+]
 
 
 def main(arguments: list[str]) -> int:
@@ -29,15 +53,19 @@ def main(arguments: list[str]) -> int:
         old.unlink()
     home = Path(os.environ.get("SUTURE_COVERAGE_HOME") or Path(sys.prefix) / "coverage")
     left_out, failed = [], []
-    pythons = {v: p for v, p in found().items() if v != FREE_THREADED}
+    only = os.environ.get("SUTURE_COVERAGE_PYTHONS", "").split(",")
+    pythons = {v: p for v, p in found().items() if v != FREE_THREADED and (only == [""] or v in only)}
     for version, python in sorted(pythons.items(), key=lambda row: int(row[0].partition(".")[2])):
         packages = home / version
         if not install(python, packages):
             left_out.append(version)
             continue
-        path = os.pathsep.join(map(str, (packages, ROOT / "src")))
+        path = os.pathsep.join(map(str, (packages, ROOT / "src", ROOT / "tests")))
         env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-        words = [python, "-m", "coverage", "run", "-m", "pytest", "-p", "no:cacheprovider", *WHERE, *arguments]
+        # sitecustomize starts the measurement: in pytest, in its workers, and in the children that they start.
+        env |= {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"), "COVERAGE_FILE": str(ROOT / ".coverage")}
+        env |= {"SUTURE_TEST_PATH": str(packages), "SUTURE_TEST_ONLY": "this"}
+        words = [python, "-m", "pytest", *HOW, *(arguments or WHERE)]
         print(f"== Python {version}", flush=True)
         if subprocess.run(words, cwd=ROOT, env=env, check=False).returncode:
             failed.append(version)
@@ -60,6 +88,7 @@ def install(python: str, packages: Path) -> bool:
     if done.returncode:
         print(f"no packages for {python}: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
         return False
+    (packages / "sitecustomize.py").write_text(START)
     (packages / ".installed").touch()
     return True
 

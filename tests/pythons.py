@@ -14,6 +14,8 @@ FREE_THREADED = "3.13t"
 
 
 def _candidates() -> list[str]:
+    if os.environ.get("SUTURE_TEST_ONLY") == "this":  # coverage_run.py measures one after the other
+        return [sys.executable]
     listed = [p for p in os.environ.get("SUTURE_PYTHONS", "").split(os.pathsep) if p]
     pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
     home = os.path.expanduser("~/pythons")

@@ -1,0 +1,49 @@
+"""
+A pytest plugin for the measurement of coverage: the engine sees a small program, and no test waits for what a tracer prevents.
+
+Without it most of the time would be our census of pytest's own modules.  Slices are so long that the engine doesn't rest in its walks, and
+the walks pass over the packages of the tests and the standard library.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from suture.engine import census, pace, walk
+
+PACKAGES = {"_pytest", "attr", "attrs", "coverage", "execnet", "hypothesis", "pluggy", "pytest", "sortedcontainers", "xdist"}
+SKIP = sys.stdlib_module_names - {"__main__"} | PACKAGES
+# Up to 3.12 the interpreter keeps a snapshot of each traced frame's locals.
+UNTRACED = {
+    "test_a_look_leaves_no_garbage",
+    "test_locals_of_another_thread_are_read_without_a_trace",
+    "test_suspended_generators_count_once_each",
+}
+
+_all_roots, _slice_ns = walk.module_roots, pace.SLICE_NS
+
+
+def roots() -> list[tuple[str, object]]:
+    """Those of the tests."""
+    return [root for root in _all_roots() if root[0].partition(".")[0] not in SKIP]
+
+
+@pytest.fixture(autouse=True)
+def small_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For all tests but those of the pace."""
+    if request.module.__name__ != "test_pace":
+        monkeypatch.setattr(pace, "SLICE_NS", 20_000_000)
+        monkeypatch.setattr(walk, "module_roots", roots)
+        monkeypatch.setattr(census, "module_roots", roots)
+    yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, by name, what can't hold under a tracer."""
+    if sys.gettrace() is not None and sys.version_info < (3, 13):
+        for item in items:
+            if item.name.partition("[")[0] in UNTRACED:
+                item.add_marker(pytest.mark.skip(reason="up to 3.12 a traced frame's snapshot keeps its locals alive"))
