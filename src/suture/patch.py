@@ -36,10 +36,15 @@ __all__ = [
     "load",
 ]
 
+Rest = Callable[[], None]  # called between two steps of long work; may give the GIL away
 FORMAT = 1
 MAX_BYTES = 32 * 1024 * 1024
 MAX_LINE = 4 * 1024 * 1024
 MAX_CHANGES = 20_000
+
+
+def _go_on() -> None:
+    """Rest not at all."""
 
 
 class Severity(str, Enum):
@@ -268,8 +273,12 @@ class Patch:
 
     @property
     def id(self) -> str:
-        """Name and the first 12 hex digits of the SHA-256 of the change lines."""
-        return patch_id(self.name, (_line(_change_row(c)) for c in self.changes))
+        """Name and the first 12 hex digits of the SHA-256 of the change lines; worked out anew each time."""
+        return self.identify()
+
+    def identify(self, rest: Rest = _go_on) -> str:
+        """The id, worked out in slices."""
+        return patch_id(self.name, (_line(_change_row(c)) for c in self.changes), rest)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -280,15 +289,16 @@ class Patch:
 KNOWN_NEEDS = frozenset(str(k) for k in Kind) | frozenset(f"expect-{e}" for e in Expect)
 
 
-def patch_id(name: str, lines: Iterable[bytes]) -> str:
+def patch_id(name: str, lines: Iterable[bytes], rest: Rest = _go_on) -> str:
     """The id of a patch of that name with these change lines."""
-    return f"{name}-{_sha(lines).hexdigest()[:12]}"
+    return f"{name}-{_sha(lines, rest).hexdigest()[:12]}"
 
 
-def _sha(lines: Iterable[bytes]) -> Any:
+def _sha(lines: Iterable[bytes], rest: Rest = _go_on) -> Any:
     digest = hashlib.sha256()
     for line in lines:
         digest.update(line)
+        rest()
     return digest
 
 
@@ -349,7 +359,7 @@ def dump(patch: Patch) -> bytes:
     return b"".join([_line(header), *lines])
 
 
-def load(data: bytes, *, source: str = "<patch>", rest: Callable[[], None] = lambda: None) -> Patch:
+def load(data: bytes, *, source: str = "<patch>", rest: Rest = _go_on) -> Patch:
     """
     Read a patch, in slices.
 
@@ -368,9 +378,12 @@ def load(data: bytes, *, source: str = "<patch>", rest: Callable[[], None] = lam
             target=source,
             hint="split the patch, or restart: a fix of this size is a release",
         )
-    lines = list(_split(data, source))
+    lines = []
+    for line in _split(data, source):
+        lines.append(line)
+        rest()
     header = _row(lines[0], source, 1)
-    _check_header(header, lines, source)
+    _check_header(header, lines, source, rest)
     changes = []
     for number, line in enumerate(lines[1:], start=2):
         rest()
@@ -421,7 +434,7 @@ def _bad(source: str, number: int, why: str) -> Refused:
     return Refused("bad-patch", f"line {number}: {why}", target=source, hint="build it again with `suture build`")
 
 
-def _check_header(header: dict[str, Any], lines: list[bytes], source: str) -> None:
+def _check_header(header: dict[str, Any], lines: list[bytes], source: str, rest: Rest) -> None:
     if header.get("format") != FORMAT:
         raise Refused(
             "needs-unknown",
@@ -448,9 +461,9 @@ def _check_header(header: dict[str, Any], lines: list[bytes], source: str) -> No
             "patch-truncated", f"{count} changes announced, {len(lines) - 1} found", target=source, hint="copy or build it again"
         )
     unsigned = {k: v for k, v in header.items() if k != "digest"}
-    if header.get("digest") != _sha([_line(unsigned), *lines[1:]]).hexdigest():
+    if header.get("digest") != _sha([_line(unsigned), *lines[1:]], rest).hexdigest():
         raise Refused("patch-altered", "the digest doesn't match the contents", target=source, hint="build it again; never edit it")
-    if header.get("id") != patch_id(str(header.get("name")), lines[1:]):
+    if header.get("id") != patch_id(str(header.get("name")), lines[1:], rest):
         raise Refused("patch-altered", "the id doesn't match the changes", target=source, hint="build it again; never edit it")
 
 
@@ -468,12 +481,13 @@ def _strings(row: Mapping[str, Any]) -> dict[str, str]:
     return dict(row)
 
 
+_FIELDS = {cls: frozenset(f.name for f in fields(cls)) for cls in (Target, Decision, Scope, Change, FileFact)}
 _NUMBERS = frozenset(("number", "nth", "future_before", "future_after", "line_before", "line_after"))
 
 
 def _flat(cls: Any, row: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments of a flat dataclass; a key or a type that it doesn't have is an error."""
-    known = {f.name: f for f in fields(cls)}
+    known = _FIELDS[cls]
     out: dict[str, Any] = {}
     for key, value in row.items():
         if key not in known:

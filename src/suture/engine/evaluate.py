@@ -18,10 +18,11 @@ import copy
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from suture.engine import swap
-from suture.engine.facts import Definition, compile_text, inner_body, nested_codes, wrap
+from suture.engine.facts import Definition, inner_body, nested_codes, wrap
 from suture.engine.plan import Work
 from suture.engine.resolve import class_space
 from suture.errors import Refused
@@ -88,9 +89,10 @@ class Evaluator:
         pending = self.pending.setdefault(id(work.module), {})
         overlay: dict[str, Any] = dict(pending)
         space = work.module.__dict__
-        if isinstance(work.after.node, ast.ImportFrom) and self._from_pending(work.after.node, space, overlay):
+        node = work.after.parse()
+        if isinstance(node, ast.ImportFrom) and self._from_pending(node, space, overlay):
             pass
-        elif _needs_lending(work.after.node, pending):
+        elif _needs_lending(node, pending):
             with swap.lent(space, {n: v for n, v in pending.items() if not hasattr(builtins, n)}):
                 exec(_runnable(work.after), space, overlay)
         else:
@@ -117,7 +119,7 @@ class Evaluator:
         assert owner is not None
         pending = self.members.setdefault(id(owner), {})
         space = _ClassSpace(pending, class_space(owner))
-        code = work.after.module
+        code = work.after.compile()
         for name in work.change.scope.classes:
             code = next(c for c in nested_codes(code) if c.co_name == name)
         fresh = self.pending.get(id(work.module), {})
@@ -218,15 +220,7 @@ _CLASS_NOISE = frozenset(
 
 def _runnable(source: Definition) -> types.CodeType:
     """Code of the statement alone: the imports that stand before it for the compiler's sake aren't run."""
-    if not source.imports:
-        return source.module
-    return compile_text(
-        source.text,
-        classes=source.classes,
-        filename=source.filename,
-        line=source.line,
-        flags=source.flags,
-    ).module
+    return replace(source, imports=(), wrapped=source.wrapped - bool(source.imports)).compile()
 
 
 def _unwrapped(source: Definition) -> str:

@@ -11,9 +11,10 @@ Lowest room of the engine.
 from __future__ import annotations
 
 import ast
+import functools
 import types
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from suture.errors import Refused
@@ -172,6 +173,12 @@ def shift_lines(code: types.CodeType, lines: int) -> types.CodeType:
     return code.replace(co_consts=constants, co_firstlineno=max(1, code.co_firstlineno + lines))
 
 
+def with_filename(code: types.CodeType, filename: str) -> types.CodeType:
+    """The same code under another file name."""
+    constants = tuple(with_filename(c, filename) if isinstance(c, types.CodeType) else c for c in code.co_consts)
+    return code.replace(co_consts=constants, co_filename=filename)
+
+
 # ---------------------------------------------------------------- source
 
 
@@ -181,8 +188,8 @@ def same_tree(a: object, b: object) -> bool:
         return False
     if isinstance(a, ast.AST):
         return all(same_tree(getattr(a, f, None), getattr(b, f, None)) for f in a._fields if f != "type_comment")
-    if isinstance(a, list):
-        return isinstance(b, list) and len(a) == len(b) and all(map(same_tree, a, b))
+    if isinstance(a, list | tuple):
+        return isinstance(b, list | tuple) and len(a) == len(b) and all(map(same_tree, a, b))
     return repr(a) == repr(b)
 
 
@@ -208,60 +215,83 @@ class Definition:
     """
     One statement, parsed and compiled where it stands.
 
+    Of the syntax tree only the head of a ``def`` is kept, and of the code its body: trees of a thousand functions are a
+    million objects, and each collection that passes over them is a hold of the GIL of 30 to 160 ms.
+
     Attributes:
         text: As the patch carries it.
-        node: Its syntax tree; lines count from the text's first line plus *wrapped*.
         wrapped: Lines put before it (imports, enclosing classes).
         imports: Names that the module's top level imports.
         line: Line of the text's first line in its file.
-        module: Code of the whole wrapped text; never run.
         code: Body of the function it defines, None for another statement.
         classes: Names of the enclosing classes.
         filename: What tracebacks show.
         flags: ``__future__`` flags it was compiled with.
+        optimize: As for compile().
+        decorators: Of a ``def``: outermost first.
+        parameters: Of a ``def``: in order of the call.
+        returns: Of a ``def``: its annotation.
+        documented: It's a ``def`` with a docstring.
     """
 
     text: str
-    node: ast.stmt
     wrapped: int
-    module: types.CodeType
     code: types.CodeType | None
     classes: tuple[str, ...]
     filename: str
     flags: int
+    optimize: int = -1
     imports: tuple[str, ...] = ()
     line: int = 1
+    decorators: Sequence[ast.expr] = ()
+    parameters: tuple[Parameter, ...] = ()
+    returns: ast.expr | None = None
+    documented: bool = False
 
-    @property
-    def function(self) -> FunctionNode:
-        """The node, known to be a ``def``."""
-        assert isinstance(self.node, ast.FunctionDef | ast.AsyncFunctionDef)
-        return self.node
+    def parse(self) -> ast.stmt:
+        """Its syntax tree, made anew at each call; lines count from the text's first line plus *wrapped*."""
+        _, source = wrap(self.text, self.classes, self.imports)
+        tree = compile(source, self.filename, "exec", self.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+        return inner_body(tree, self.wrapped, self.imports)[0]
 
-    @property
-    def decorators(self) -> list[ast.expr]:
-        """Decorators, outermost first."""
-        return self.function.decorator_list
+    def parse_function(self) -> FunctionNode:
+        """As ``parse``, of what is known to be a ``def``."""
+        node = self.parse()
+        assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        return node
 
-    def parameters(self) -> tuple[Parameter, ...]:
-        """Parameters in order of the call."""
-        return tuple(_parameters(self.function.args))
+    def compile(self) -> types.CodeType:
+        """Code of the whole wrapped text, made anew at each call."""
+        _, source = wrap(self.text, self.classes, self.imports)
+        code = compile(source, self.filename, "exec", self.flags, dont_inherit=True, optimize=self.optimize)
+        return shift_lines(code, self.line - 1 - self.wrapped)
 
     def doc(self) -> str | None:
         """The docstring as the compiler keeps it (3.13+ strips its indentation; -OO drops it)."""
         code = self.code
         assert code is not None
-        if ast.get_docstring(self.function, clean=False) is None or not code.co_consts:
+        if not self.documented or not code.co_consts:
             return None
         first = code.co_consts[0]
         return first if isinstance(first, str) else None
+
+    def renamed(self, filename: str) -> Definition:
+        """The same under another file name."""
+        code = None if self.code is None else with_filename(self.code, filename)
+        return replace(self, filename=filename, code=code)
+
+
+@functools.lru_cache(512)  # most functions have the same few
+def _parameter(name: str, kind: str) -> Parameter:
+    return Parameter(name, kind)
 
 
 def _parameters(args: ast.arguments) -> Iterator[Parameter]:
     positional = [(a, "positional-only") for a in args.posonlyargs] + [(a, "positional") for a in args.args]
     defaults: Sequence[ast.expr | None] = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
     for (arg, kind), default in zip(positional, defaults, strict=True):
-        yield Parameter(arg.arg, kind, default, arg.annotation)
+        bare = default is None and arg.annotation is None
+        yield _parameter(arg.arg, kind) if bare else Parameter(arg.arg, kind, default, arg.annotation)
     if args.vararg:
         yield Parameter(args.vararg.arg, "var-positional", None, args.vararg.annotation)
     for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
@@ -279,6 +309,7 @@ def compile_text(
     flags: int = 0,
     optimize: int = -1,
     imports: tuple[str, ...] = (),
+    rest: Callable[[], None] = lambda: None,
 ) -> Definition:
     """
     Parse and compile one statement in the classes that enclose it, without running it.
@@ -291,6 +322,7 @@ def compile_text(
         flags: ``__future__`` flags of the module.
         optimize: As for compile().
         imports: Names that the module's top level imports: they decide how a call through them is compiled (3.11+).
+        rest: Called between the parsing and the compiling.
 
     Raises:
         Refused: syntax-error, with the line and a caret as evidence.
@@ -298,18 +330,25 @@ def compile_text(
     wrapped, source = wrap(text, classes, imports)
     try:
         tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+        rest()
         module = compile(tree, filename, "exec", flags, dont_inherit=True, optimize=optimize)
     except (SyntaxError, ValueError) as error:
         raise _syntax_error(error, filename, line - 1 - wrapped) from error
     body = inner_body(tree, wrapped, imports)
     if len(body) != 1:
         raise Refused("bad-patch", f"one statement is meant, {len(body)} were found", target=filename)
-    module = shift_lines(module, line - 1 - wrapped)
+    made = Definition(text, wrapped, None, classes, filename, flags, optimize, imports, line)
     node = body[0]
-    code = None
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        code = _body_of(module, (*classes, node.name))
-    return Definition(text, node, wrapped, module, code, classes, filename, flags, imports, line)
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return made
+    return replace(
+        made,
+        code=shift_lines(_body_of(module, (*classes, node.name)), line - 1 - wrapped),
+        decorators=tuple(node.decorator_list),
+        parameters=tuple(_parameters(node.args)),
+        returns=node.returns,
+        documented=ast.get_docstring(node, clean=False) is not None,
+    )
 
 
 def inner_body(tree: ast.Module, wrapped: int, imports: tuple[str, ...]) -> list[ast.stmt]:

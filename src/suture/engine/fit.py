@@ -52,7 +52,7 @@ def fit(
     """
     if code.co_freevars == free and not values:
         return code
-    here = definition.function if node is None else node
+    here = definition.parse_function() if node is None else node
     assert isinstance(here, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
     missing = [n for n in code.co_freevars if n not in free and n not in values]
     if missing:
@@ -230,7 +230,7 @@ def _finish(code: types.CodeType, names: Mapping[str, str], slots: Mapping[str, 
 def function_nodes(definition: Definition, code: types.CodeType) -> Iterator[ast.AST]:
     """Syntax trees in *definition* that may have made the inner code *code*: same name, same line."""
     shift = code.co_firstlineno - _first_line(definition)
-    for node in ast.walk(definition.node):
+    for node in ast.walk(definition.parse()):
         if isinstance(node, ast.Lambda):
             name, line = "<lambda>", node.lineno
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -246,7 +246,7 @@ def _first_line(definition: Definition) -> int:
     """Line that the text's first line was given."""
     code = definition.code
     if code is not None:
-        node = definition.function
+        node = definition.parse_function()
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         return code.co_firstlineno - (first - 1 - definition.wrapped)
-    return next((c.co_firstlineno for c in nested_codes(definition.module)), 1)
+    return next((c.co_firstlineno for c in nested_codes(definition.compile())), 1)

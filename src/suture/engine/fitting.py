@@ -89,7 +89,7 @@ class Fitting(Context):
     def _fit_value(self, work: Work) -> None:
         assert work.before is not None
         owner, name, via = self.value_place(work)
-        before, after = literal(work.before.node), literal(work.after.node)
+        before, after = literal(work.before.parse()), literal(work.after.parse())
         self.stage.put(owner, name, via, after)
         for place in work.change.rebind:
             module_name, _, other = place.partition(":")
@@ -232,7 +232,7 @@ class Fitting(Context):
 
     def _fit_defaults(self, work: Work, site: Site, evaluate: bool) -> None:
         assert work.before is not None
-        before, after = work.before.parameters(), work.after.parameters()
+        before, after = work.before.parameters, work.after.parameters
         for kinds, name in ((("positional-only", "positional"), "__defaults__"), (("keyword-only",), "__kwdefaults__")):
             old = {p.name: p.default for p in before if p.kind in kinds and p.default is not None}
             new = {p.name: p.default for p in after if p.kind in kinds and p.default is not None}
@@ -346,8 +346,8 @@ def _is_literal(node: ast.expr) -> bool:
 
 
 def _annotations(definition: Definition) -> dict[str, ast.expr]:
-    found = {p.name: p.annotation for p in definition.parameters() if p.annotation is not None}
-    returns = definition.function.returns
+    found = {p.name: p.annotation for p in definition.parameters if p.annotation is not None}
+    returns = definition.returns
     return {**found, "return": returns} if returns is not None else found
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Drain",
     "Inside",
     "attributes",
+    "calls_of",
     "count_inside",
     "inside",
     "locals_of",
@@ -405,10 +406,11 @@ def count_inside(codes: Sequence[types.CodeType], accounted: Sequence[int]) -> l
     """
     if not _COUNTS:
         return None
-    return [_calls(c.co_flags, n - 1 - a) for c, n, a in zip(codes, references(codes), accounted)]
+    return [calls_of(c.co_flags, n - 1 - a) for c, n, a in zip(codes, references(codes), accounted)]
 
 
-def _calls(flags: int, held: int) -> int:
+def calls_of(flags: int, held: int) -> int:
+    """Calls that so many references to a code object with these flags make."""
     return max(0, (held + 1) // 2 if _HELD_TWICE and flags & _SUSPENDS else held)
 
 
@@ -458,7 +460,7 @@ class Drain:
         if not _COUNTS:
             return None
         alive = list(filter(None, map(weakref.ref.__call__, self._refs)))
-        return sum(_calls(c.co_flags, n - 1) for c, n in zip(alive, references(alive)))
+        return sum(calls_of(c.co_flags, n - 1) for c, n in zip(alive, references(alive)))
 
     def done(self) -> bool:
         """True once nobody is inside and nobody can enter."""

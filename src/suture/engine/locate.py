@@ -9,13 +9,13 @@ from __future__ import annotations
 import ast
 import sys
 import types
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from suture.engine import swap
 from suture.engine.facts import (
     Definition,
-    compile_text,
     fingerprint,
     inner_codes,
     pair_codes,
@@ -35,13 +35,14 @@ PATCH_MARK = "@"
 class Locating(Context):
     """The step "resolve" of a transaction."""
 
-    def locate(self, patch: Patch, pairs: list[tuple[Change, Definition | None, Definition]]) -> None:
+    def locate(self, patch: Patch, pairs: deque[tuple[Change, Definition | None, Definition]]) -> None:
         """Fill ``works``: each change in each live module it is about."""
         modules = Modules()
         self.modules = modules
         self.resolver = Resolver(modules, self.prints(), origin, self.pace)
         unloaded: dict[str, str] = {}
-        for change, before, after in pairs:
+        while pairs:  # let go of each: what is alive at once is what collections have to pass over
+            change, before, after = pairs.popleft()
             try:
                 live = modules.of(change.target)
                 if not live:
@@ -61,14 +62,7 @@ class Locating(Context):
         """The new code's own file name: ``<module path>@<patch id>``."""
         file = module.__dict__.get("__file__")
         name = f"{file if isinstance(file, str) else change.target.path or module.__name__}{PATCH_MARK}{self.patch_id}"
-        return compile_text(
-            after.text,
-            classes=after.classes,
-            filename=name,
-            line=change.scope.line_after or 1,
-            flags=after.flags,
-            imports=after.imports,
-        )
+        return after.renamed(name)
 
     def _locate(self, work: Work) -> None:
         change = work.change
@@ -135,7 +129,7 @@ class Locating(Context):
 
     def _is_what_it_adds(self, work: Work, space: Mapping[str, Any]) -> bool:
         """True if the live name already holds what the addition would bind, as far as that can be seen without running it."""
-        node, change = work.after.node, work.change
+        node, change = work.after.parse(), work.change
         if isinstance(node, ast.Import):
             return all(
                 (a.asname or a.name.partition(".")[0]) in space
@@ -153,7 +147,7 @@ class Locating(Context):
                 if work.after.code is not None
             )
         if change.kind is Kind.VALUE:
-            want = literal(work.after.node)
+            want = literal(node)
             return want is not ABSENT and alike(space.get(mangled(change.target.name, change.scope.classes)), want)
         live = space.get(change.target.name)
         return (
@@ -167,7 +161,7 @@ class Locating(Context):
         assert work.before is not None
         owner, name, via = self.value_place(work)
         live = swap.read(owner, name, via)
-        before, after = literal(work.before.node), literal(work.after.node)
+        before, after = literal(work.before.parse()), literal(work.after.parse())
         if before is ABSENT or after is ABSENT:
             raise Refused("value-changed", "its value is computed when the module is imported", target=work.target, hint="restart")
         if alike(live, before):
@@ -187,7 +181,7 @@ class Locating(Context):
     def _locate_nested(self, work: Work) -> None:
         """Functions and lambdas made by a statement that isn't run again: found by their code."""
         assert work.before is not None
-        old, new = inner_codes(work.before.module), inner_codes(work.after.module)
+        old, new = inner_codes(work.before.compile()), inner_codes(work.after.compile())
         pairs, alone = pair_codes(old, new)
         changed = [(o, n) for o, n in pairs if fingerprint(o) != fingerprint(n)]
         if alone:
@@ -205,8 +199,8 @@ class Locating(Context):
             if len({id(s.function) for s in found}) > 1:
                 found = [s for s in found if s.function.__code__.co_firstlineno == was.co_firstlineno] or found
             for site in {id(s.function): s for s in found}.values():
-                work.sites.append(site)
-                work.nested.append((site, becomes))
+                work.sites = [*work.sites, site]
+                work.nested = [*work.nested, (site, becomes)]
             if not found and not any(fingerprint(s.function.__code__) == after for s in pool):
                 missing += 1
         if missing:

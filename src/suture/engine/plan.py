@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import ast
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from suture.engine.facts import KIND_FLAGS, Definition, inner_codes, kind_name, same_tree
 from suture.patch import Change, Finding, Severity
@@ -89,9 +89,9 @@ class Work:
     after: Definition
     module: types.ModuleType
     owner: type | None = None
-    sites: list[Site] = field(default_factory=list)
+    sites: Sequence[Site] = ()
     status: str = "todo"
-    nested: list[tuple[Site, types.CodeType]] = field(default_factory=list)
+    nested: Sequence[tuple[Site, types.CodeType]] = ()
 
     @property
     def target(self) -> str:
@@ -199,7 +199,7 @@ def _signature_remembered(target: str, by: str) -> Finding:
 
 
 def _shape(definition: Definition) -> list[tuple[str, str, bool]]:
-    return [p.shape for p in definition.parameters()]
+    return [p.shape for p in definition.parameters]
 
 
 def decorator_names(definition: Definition) -> list[str]:
@@ -220,19 +220,23 @@ def _names(definition: Definition) -> str:
     return ", ".join(ast.unparse(d) for d in definition.decorators) or "none"
 
 
-def cross_calls(works: Sequence[Work], inside: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+def cross_calls(
+    works: Sequence[Work], inside: Mapping[str, Sequence[str]], rest: Callable[[], None] = lambda: None
+) -> Iterator[Finding]:
     """
     Functions of one patch that may call each other: a call in flight can begin in the old one and meet the new other.
 
     Args:
         works: All that will be changed.
         inside: Target to descriptions of who is in its old code now.
+        rest: Called between steps.
 
     Yields:
         One ``calls-cross`` a caller: a note if nobody is inside, else a warning with who is.
     """
     changed = {w.change.target.name: w for w in works if w.before is not None and w.before.code is not None and w.sites}
     for work in works:
+        rest()
         if work.before is None or work.before.code is None or not work.sites:
             continue
         names = _called(work.before.code) | _called(work.after.code) if work.after.code else set()

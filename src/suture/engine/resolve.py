@@ -383,7 +383,7 @@ _SCALARS = (int, float, complex, str, bytes, bool, type(None))
 
 def _same_defaults(function: types.FunctionType, definition: Definition) -> bool:
     """False if a default that the source spells out as a plain constant has another value live; others can't be seen."""
-    positional = [p for p in definition.parameters() if p.kind in ("positional", "positional-only")]
+    positional = [p for p in definition.parameters if p.kind in ("positional", "positional-only")]
     live = function.__defaults__ or ()
     want = [p for p in positional if p.default is not None]
     if len(want) != len(live):
@@ -391,7 +391,7 @@ def _same_defaults(function: types.FunctionType, definition: Definition) -> bool
     for parameter, value in zip(want, live, strict=True):
         if not _same_default(parameter.default, value):
             return False
-    keyword = {p.name: p.default for p in definition.parameters() if p.kind == "keyword-only" and p.default is not None}
+    keyword = {p.name: p.default for p in definition.parameters if p.kind == "keyword-only" and p.default is not None}
     named = function.__kwdefaults__ or {}
     return keyword.keys() == named.keys() and all(_same_default(node, named[name]) for name, node in keyword.items())
 

@@ -31,6 +31,7 @@ __all__ = [
     "ABSENT",
     "Entry",
     "Guard",
+    "Prepared",
     "Quiet",
     "Store",
     "Undo",
@@ -132,7 +133,6 @@ class Undo:
     done: list[bool] = field(default_factory=list)
 
 
-_call: Callable[..., Any] = partial.__call__
 _class_dict = type.__dict__["__dict__"].__get__
 # Collections start inside allocations on 3.10 and 3.11, and run finalisers; later they start between bytecodes only.
 _GC_RUNS_INSIDE = sys.version_info < (3, 12)
@@ -146,27 +146,53 @@ Step = Callable[[], tuple[Store, Any]]  # a store and what it replaces, told whe
 
 def read(owner: Any, name: Any, via: Via) -> Any:
     """What is there now, raw (no descriptor is bound), or ABSENT."""
-    return _reader(owner, name, via)()
+    look, *arguments = _reader(owner, name, via)
+    return look(*arguments)
 
 
-def _reader(owner: Any, name: Any, via: Via) -> Callable[[], Any]:
+def _reader(owner: Any, name: Any, via: Via) -> Sequence[Any]:
+    """A function of C and its arguments."""
     if via is Via.TYPE_SETATTR:
-        return partial(_class_dict(owner).get, name, ABSENT)
+        return types.MappingProxyType.get, _class_dict(owner), name, ABSENT
     if via is Via.SETITEM:
-        return partial(dict.get, owner, name, ABSENT)
+        return dict.get, owner, name, ABSENT
     if via is Via.LISTITEM:
-        return partial(list.__getitem__, owner, name)
-    return partial(getattr, owner, name, ABSENT)
+        return list.__getitem__, owner, name
+    return getattr, owner, name, ABSENT
 
 
-def _writer(owner: Any, name: Any, via: Via, value: Any) -> Callable[[], Any]:
+def _writer(store: Store) -> Sequence[Any]:
+    """A function of C and its arguments."""
+    owner, name, via, value = store.owner, store.name, store.via, store.new
     if via is Via.TYPE_SETATTR:
-        return partial(type.__delattr__, owner, name) if value is ABSENT else partial(type.__setattr__, owner, name, value)
+        return (type.__delattr__, owner, name) if value is ABSENT else (type.__setattr__, owner, name, value)
     if via is Via.LISTITEM:
-        return partial(list.__setitem__, owner, name, value)
+        return list.__setitem__, owner, name, value
     if via is Via.SETITEM:
-        return partial(dict.pop, owner, name, None) if value is ABSENT else partial(dict.__setitem__, owner, name, value)
-    return partial(delattr, owner, name) if value is ABSENT else partial(setattr, owner, name, value)
+        return (dict.pop, owner, name, None) if value is ABSENT else (dict.__setitem__, owner, name, value)
+    return (delattr, owner, name) if value is ABSENT else (setattr, owner, name, value)
+
+
+class _Calls:
+    """
+    Calls of C functions, in order, as columns of arguments a run of the same function.
+
+    So a thousand stores are a few lists: an object each would bring on collections.
+    """
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[Any, list[list[Any]]]] = []
+
+    def add(self, function: Any, *arguments: Any) -> None:
+        """One more."""
+        if not self._runs or self._runs[-1][0] is not function:
+            self._runs.append((function, [[] for _ in arguments]))
+        for column, argument in zip(self._runs[-1][1], arguments, strict=True):
+            column.append(argument)
+
+    def go(self) -> Iterator[Any]:
+        """An iterator, all in C, that makes them."""
+        return chain(*[map(function, *columns) for function, columns in self._runs])
 
 
 def commit(
@@ -202,17 +228,49 @@ def commit(
         BaseException: Whatever else was raised, an interrupt too.  Unless ``undo.done``, the very objects that were there
             are there again; if ``undo.done``, all stores are made.
     """
-    taken = Undo() if into is None else into
-    places = [(s, read(s.owner, s.name, s.via)) for s in stores]
-    taken.entries[:] = [Entry(s, _copy(v, copies or {})) for s, v in places]
-    if hooked is None:
-        hooked = audit_hook_present()
-    if hooked and any(map(_raises_event, stores)):
-        _flip(places, guards, record, taken, quiet)
-    else:
-        _one_call(places, guards, record, taken, quiet)
-    del places  # kept until here: a value that dies inside could run a finaliser in the middle
-    return taken
+    return Prepared(stores, guards, into=into, copies=copies).commit(record=record, hooked=hooked, quiet=quiet)
+
+
+class Prepared:
+    """
+    A commit worked out up to its C call, in slices; the call may be tried again.
+
+    Args:
+        rest: Called between steps; may give the GIL away.  Then guards have to cover the places of the stores, for what is
+            there may be another by the time of the call.
+        stores, guards, into, copies: As for ``commit``.
+    """
+
+    def __init__(
+        self,
+        stores: Sequence[Store],
+        guards: Sequence[Guard] = (),
+        *,
+        into: Undo | None = None,
+        copies: Mapping[int, types.CodeType] | None = None,
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._taken = Undo() if into is None else into
+        self._stores, self._guards = stores, guards
+        self._old: list[Any] = []  # kept until the end: a value that dies inside could run a finaliser in the middle
+        entries = []
+        for store in stores:
+            was = read(store.owner, store.name, store.via)
+            self._old.append(was)
+            entries.append(Entry(store, _copy(was, copies or {})))
+            rest()
+        self._call = _Call(stores, self._old, guards, rest)
+        self._taken.entries[:] = entries
+
+    def commit(self, *, record: Records = (), hooked: bool | None = None, quiet: Quiet | None = None) -> Undo:
+        """As the function of that name."""
+        if hooked is None:
+            hooked = audit_hook_present()
+        if hooked and any(map(_raises_event, self._stores)):
+            _flip(self._stores, self._old, self._guards, record, self._taken, quiet)
+        else:
+            self._call.make(record, self._taken, quiet)
+        return self._taken
 
 
 def _copy(value: Any, copies: Mapping[int, types.CodeType]) -> Any:
@@ -230,44 +288,56 @@ def _raises_event(store: Store | Guard) -> bool:
     return _is_field(store) or (issubclass(type(store.owner), type) and store.name in _AUDITED_OF_CLASS)
 
 
-def _one_call(
-    places: Sequence[tuple[Store, Any]],
-    guards: Sequence[Guard],
-    record: Records,
-    taken: Undo,
-    quiet: Quiet | None,
-) -> None:
-    # A for loop was seen half done on 3.10 to 3.15, this in none of millions of calls.  Whatever runs Python inside voids it:
-    # audit hooks, finalisers of dropped values, a metaclass's __setattr__, warnings.  Raising the switch interval is no lock.
-    # Looking at a function's fields raises audit events too: first, so that no hook runs behind the other guards.
-    guards = sorted(guards, key=_is_field, reverse=True)
-    checks: Iterator[Any] = map(
-        operator.truediv,
-        repeat(1),
-        map(operator.is_, map(_call, [_reader(g.owner, g.name, g.via) for g in guards]), [g.was for g in guards]),
-    )
-    if quiet is not None:
-        checks = chain(checks, _counting(quiet))
-    begun: list[bool] = []
-    writes = map(_call, [_writer(s.owner, s.name, s.via, s.new) for s, _ in places])
-    marks = map(_call, [partial(f, a) for f, a in record])
-    steps = chain(checks, map(begun.append, (True,)), writes, marks, map(taken.done.append, (True,)))
-    collecting = _GC_RUNS_INSIDE and gc.isenabled()
-    try:
-        if collecting:
-            gc.disable()
-        deque(steps, maxlen=0)
-    except BaseException as error:
-        if begun and not taken.done:
-            _put_back(places)
-        if begun or not isinstance(error, ZeroDivisionError):
-            raise
-        if quiet is not None and quiet.inside():
-            raise Refused("busy", "somebody is inside what would be changed", hint="apply again") from error
-        raise _moved() from error
-    finally:
-        if collecting:
-            gc.enable()
+class _Call:
+    """
+    Guards and stores as what one C call runs through.
+
+    A for loop was seen half done on 3.10 to 3.15, this in none of millions of calls.  Whatever runs Python inside voids it:
+    audit hooks, finalisers of dropped values, a metaclass's __setattr__, warnings.  Raising the switch interval is no lock.
+    """
+
+    def __init__(
+        self, stores: Sequence[Store], old: Sequence[Any], guards: Sequence[Guard], rest: Callable[[], None] = lambda: None
+    ) -> None:
+        self._stores, self._old = stores, old
+        self._reads, self._was, self._writes = _Calls(), list[Any](), _Calls()
+        # Looking at a function's fields raises audit events too: first, so that no hook runs behind the other guards.
+        for fields in (True, False):
+            for guard in guards:
+                if _is_field(guard) is fields:
+                    self._reads.add(*_reader(guard.owner, guard.name, guard.via))
+                    self._was.append(guard.was)
+                rest()
+        for store in stores:
+            self._writes.add(*_writer(store))
+            rest()
+
+    def make(self, record: Records, taken: Undo, quiet: Quiet | None) -> None:
+        """Look at the guards, make the stores, and say so in *record* and *taken*."""
+        checks: Iterator[Any] = map(operator.truediv, repeat(1), map(operator.is_, self._reads.go(), self._was))
+        if quiet is not None:
+            checks = chain(checks, _counting(quiet))
+        begun: list[bool] = []
+        marks = _Calls()
+        for function, argument in record:
+            marks.add(function, argument)
+        steps = chain(checks, map(begun.append, (True,)), self._writes.go(), marks.go(), map(taken.done.append, (True,)))
+        collecting = _GC_RUNS_INSIDE and gc.isenabled()
+        try:
+            if collecting:
+                gc.disable()
+            deque(steps, maxlen=0)
+        except BaseException as error:
+            if begun and not taken.done:
+                _put_back(list(zip(self._stores, self._old, strict=True)))
+            if begun or not isinstance(error, ZeroDivisionError):
+                raise
+            if quiet is not None and quiet.inside():
+                raise Refused("busy", "somebody is inside what would be changed", hint="apply again") from error
+            raise _moved() from error
+        finally:
+            if collecting:
+                gc.enable()
 
 
 def _moved() -> Refused:
@@ -290,7 +360,10 @@ def _put_back(places: Sequence[tuple[Store, Any]]) -> None:
     """Restore the very objects that were there, last store first."""
     back = [Store(s.owner, s.name, s.via, old) for s, old in reversed(places)]
     try:
-        deque(map(_call, [_writer(s.owner, s.name, s.via, s.new) for s in _missing(back)]), maxlen=0)
+        calls = _Calls()
+        for store in _missing(back):
+            calls.add(*_writer(store))
+        deque(calls.go(), maxlen=0)
     except BaseException as error:
         _insist(back)
         missing = _missing(back)
@@ -323,7 +396,8 @@ def _insist(stores: Sequence[Store]) -> list[BaseException]:
         for _ in range(0 if id(store.owner) in stuck else _TRIES):
             try:
                 if _missing([store]):
-                    _writer(store.owner, store.name, store.via, store.new)()
+                    write, *arguments = _writer(store)
+                    write(*arguments)
                 break
             except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
                 raised.append(error)
@@ -378,7 +452,14 @@ class _Switched:
         yield Store(self.function, "__code__", Via.SETATTR, self.new.get("__code__", self.old.__code__))
 
 
-def _flip(places: Sequence[tuple[Store, Any]], guards: Sequence[Guard], record: Records, taken: Undo, quiet: Quiet | None) -> None:
+def _flip(
+    stores: Sequence[Store],
+    old: Sequence[Any],
+    guards: Sequence[Guard],
+    record: Records,
+    taken: Undo,
+    quiet: Quiet | None,
+) -> None:
     """
     Commit although a Python audit hook runs at each store to a function's code or defaults.
 
@@ -391,7 +472,7 @@ def _flip(places: Sequence[tuple[Store, Any]], guards: Sequence[Guard], record: 
     where defaults change; the one kind that is always right is enough for a process with an audit hook.
     """
     generation = _Generation()
-    early, data, switched = _divide(places, generation)
+    early, data, switched = _divide(stores, old, generation)
     if any(read(g.owner, g.name, g.via) is not g.was for g in guards if _raises_event(g)):
         raise _moved()
     made: list[Step] = []
@@ -425,7 +506,8 @@ def _switch(
     moved = [_raises_event(g) and (id(g.owner), g.name) in now for g in guards]
     checks = [Guard(g.owner, g.name, g.via, now[id(g.owner), g.name]) if m else g for g, m in zip(guards, moved, strict=True)]
     counted = [g.was for g, m in zip(guards, moved, strict=True) if m]  # the references that a guard would have in the call
-    _one_call([*data, (Store(generation, "v", Via.SETATTR, 1), 0)], checks, record, taken, quiet)
+    stores, old = [s for s, _ in data], [v for _, v in data]
+    _Call([*stores, Store(generation, "v", Via.SETATTR, 1)], [*old, 0], checks).make(record, taken, quiet)
     del counted
 
 
@@ -434,20 +516,20 @@ def _last(switched: Sequence[_Switched]) -> list[Store]:
 
 
 def _divide(
-    places: Sequence[tuple[Store, Any]], generation: _Generation
+    stores: Sequence[Store], old: Sequence[Any], generation: _Generation
 ) -> tuple[list[Step], list[tuple[Store, Any]], list[_Switched]]:
     """What goes in the first phase, what goes with the switch, and the functions."""
     early: dict[tuple[int, str], Step] = {}
     data = []
     fields: dict[int, tuple[types.FunctionType, dict[str, Any]]] = {}
-    for place in places:
-        store = place[0]
+    for store, was in zip(stores, old, strict=True):
         if _is_field(store):
             fields.setdefault(id(store.owner), (store.owner, {}))[1][store.name] = store.new
         elif _raises_event(store):
-            early[id(store.owner), store.name] = partial(_same, place)  # the last one, if there are two
+            early[id(store.owner), store.name] = partial(_same, (store, was))  # the last one, if there are two
         else:
-            data.append(place)
+            data.append((store, was))
+    was = None  # no reference more than the old values have without a flip
     switched = []
     for function, new in fields.values():
         # Without new code the new clone has an equal copy: a second reference would be counted as a call.
@@ -465,7 +547,8 @@ def _first_phase(step: Step, made: list[Step]) -> None:
     if read(store.owner, store.name, store.via) is not was:
         raise _moved()
     made.append(step)  # first: a store that raised is looked at by what undoes it
-    _writer(store.owner, store.name, store.via, store.new)()
+    write, *arguments = _writer(store)
+    write(*arguments)
 
 
 def _clone(function: types.FunctionType, new: Mapping[str, Any]) -> types.FunctionType:

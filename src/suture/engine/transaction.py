@@ -18,6 +18,7 @@ import os
 import sys
 import threading
 import types
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ from suture.engine.facts import (
 )
 from suture.engine.fitting import Fitting, control
 from suture.engine.locate import Locating
-from suture.engine.pace import Pace
+from suture.engine.pace import Pace, uncollected
 from suture.engine.plan import Work, cross_calls, judge, judge_live
 from suture.engine.revert import Revert
 from suture.engine.stage import MOVES, Applied, Filling, Step, clear_caches, order
@@ -42,6 +43,7 @@ __all__ = ["MOVES", "Engine", "Filling", "Step"]
 
 VERSION = "0.1.0"
 QUIET_TRIES = 200  # a quarter of a millisecond apart: some 50 ms, then it goes in all the same and says who was inside
+LONG = 4_000  # characters of a definition, from which on it is compiled in two slices
 Source = Patch | bytes | str | os.PathLike[str]
 
 
@@ -174,6 +176,10 @@ class Engine:
     def prints(self) -> dict[int, Fingerprint]:
         """Fingerprints, as their source would have them, of code that was made to fit."""
         return {id(code): fp for applied in self.stack for code, fp in applied.codes}
+
+
+def _go_on() -> None:
+    """Rest not at all."""
 
 
 def _busy() -> Finding:
@@ -331,7 +337,7 @@ class _Transaction(Locating, Fitting):
             patch = load(source, rest=self.pace)
         else:
             patch = load(_bytes_of(source), source=os.fspath(source), rest=self.pace)
-        self.patch_id, self.meta = patch.id, patch.meta  # the id is a hash of all changes: asked for once
+        self.patch_id, self.meta = patch.identify(self.pace), patch.meta
         self.applied.patch_id, self.applied.meta = self.patch_id, patch.meta
         self.pace()
         self.findings += patch.remarks
@@ -364,8 +370,8 @@ class _Transaction(Locating, Fitting):
         self.find(Finding("already-fixed", Severity.NOTE, self.patch_id, "this patch is live already"))
         return True
 
-    def _compile(self, patch: Patch) -> list[tuple[Change, Definition | None, Definition]]:
-        out = []
+    def _compile(self, patch: Patch) -> deque[tuple[Change, Definition | None, Definition]]:
+        out: deque[tuple[Change, Definition | None, Definition]] = deque()
         for change in patch.changes:
             if change.after is None:
                 raise Refused("bad-patch", "a change without after", target=str(change.target))
@@ -381,14 +387,17 @@ class _Transaction(Locating, Fitting):
         if text is None:
             return None
         scope = change.scope
-        made = compile_text(
-            text,
-            classes=scope.classes,
-            filename=change.target.path or "<patch>",
-            line=(scope.line_before if before else scope.line_after) or 1,
-            flags=scope.future_before if before else scope.future_after,
-            imports=scope.imports_before if before else scope.imports_after,
-        )
+        long = len(text) > LONG
+        with contextlib.nullcontext() if long else uncollected():
+            made = compile_text(
+                text,
+                classes=scope.classes,
+                filename=change.target.path or "<patch>",
+                line=(scope.line_before if before else scope.line_after) or 1,
+                flags=scope.future_before if before else scope.future_after,
+                imports=scope.imports_before if before else scope.imports_after,
+                rest=self.pace.rest if long else _go_on,
+            )
         self.pace()
         return made
 
@@ -431,7 +440,7 @@ class _Transaction(Locating, Fitting):
             self.find(Finding("evaluated", Severity.NOTE, self.patch_id, "ran at apply: " + "; ".join(self.evaluator.ran[:12])))
 
     def _commit(self) -> None:
-        crossing = list(cross_calls(self.works, {}))
+        crossing = list(cross_calls(self.works, {}, self.pace))
         lone = control()
         self.stage.guards.append(Guard(control_function := _function_of(lone), "__code__", Via.SETATTR, control_function.__code__))
         constants = frames.running_constants()
@@ -440,40 +449,35 @@ class _Transaction(Locating, Fitting):
         quiet = swap.Quiet([*self.old, control_function.__code__], extra)
         del lone
         hooked = swap.audit_hook_present()
+        stage = self.stage
+        ready = swap.Prepared(stage.stores, stage.guards, into=self.applied.undo, copies=self.copies, rest=self.pace)
         self.pace.rest()
         for attempt in range(QUIET_TRIES + 1):
             quiet.insist = bool(crossing) and attempt < QUIET_TRIES
             try:
-                self._commit_once(hooked, quiet)
+                self._commit_once(ready, hooked, quiet)
                 break
             except Refused as error:
                 if error.code != "busy":
                     raise
                 self.pace.rest(frames.QUIET_PAUSE_S)
+        self._hand_down()
+        self._forget_replaced()
+        self.pace.rest()
         if crossing:
             self._say_who_crossed(quiet)
 
-    def _commit_once(self, hooked: bool, quiet: swap.Quiet) -> None:
+    def _commit_once(self, ready: swap.Prepared, hooked: bool, quiet: swap.Quiet) -> None:
         self.step("commit")
         self.applied.state = State.COMMITTED  # true from the moment that the C call records it; put right below if it doesn't
         start = frames.clock_ns()
         try:
-            swap.commit(
-                self.stage.stores,
-                self.stage.guards,
-                record=[(self.stack.append, self.applied)],
-                hooked=hooked,
-                into=self.applied.undo,
-                copies=self.copies,
-                quiet=quiet,
-            )
+            ready.commit(record=[(self.stack.append, self.applied)], hooked=hooked, quiet=quiet)
         except BaseException:
             if not self.applied.undo.done:
                 self.applied.state = State.COMMITTING
             raise
         self.commit_us = (frames.clock_ns() - start) / 1e3
-        self._hand_down()
-        self._forget_replaced()
 
     commit_us = 0.0
 
@@ -509,10 +513,10 @@ class _Transaction(Locating, Fitting):
             beneath.inner = [(put.get(id(n), n), o) for n, o in beneath.inner]
 
     def _say_who_crossed(self, quiet: swap.Quiet) -> None:
-        each = quiet.each()
         targets: dict[str, list[str]] = {}
-        for code, count in zip(self.old, each, strict=True):
-            if count > 0:
+        for code, held in zip(self.old, quiet.each(), strict=True):
+            self.pace()
+            if count := frames.calls_of(code.co_flags, held):
                 for work in self.works:
                     if any(s.was is code for s in self._was(work)):
                         targets.setdefault(work.target, []).append(f"{count} call{'s' * (count > 1)} in {code.co_name}")
@@ -655,7 +659,7 @@ def _in_loop(definition: Definition, call: frames.Inside) -> bool:
     code = definition.code
     if code is None or call.code.co_name != code.co_name:
         return False
-    node = definition.function
+    node = definition.parse_function()
     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
     line = call.line - call.code.co_firstlineno + first
     loops = (ast.While, ast.For, ast.AsyncFor)
