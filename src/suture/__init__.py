@@ -39,12 +39,25 @@ __all__ = [
 __version__ = "0.1.0"
 
 _engines: list[Engine] = []
+_REST_S = 0.000_02
+_LOADED = (  # what the engine needs, each after what it imports itself
+    *("ast", "dataclasses", "tokenize", "textwrap", "linecache", "inspect", "hashlib", "json", "ctypes"),
+    *("suture.patch", "suture.report"),
+    *(f"suture.engine.{n}" for n in ("facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk", "resolve", "census")),
+    *(f"suture.engine.{n}" for n in ("evaluate", "stage", "locate", "fitting", "revert", "transaction", "process")),
+    *("concurrent.futures", "suture.hotfix", "suture.soon"),
+)
 
 
 def _engine() -> Engine:
     """The process's engine; loads all of the target side at the first call."""
     if not _engines:
-        import suture.hotfix  # noqa: F401 - loaded now, used later
+        import time
+        from importlib import import_module
+
+        for name in _LOADED:  # one after the other, with a rest between: a program may have begun to serve
+            import_module(name)
+            time.sleep(_REST_S)
         from suture.engine import process
 
         _engines.append(process.engine(__file__))

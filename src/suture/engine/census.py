@@ -38,7 +38,10 @@ def holders(
     Returns:
         (number of places, the first of them by path) by id of the function.
     """
-    found: dict[int, tuple[int, list[str]]] = {id(f): (0, []) for f in functions}
+    found: dict[int, tuple[int, list[str]]] = {}
+    for function in functions:
+        found[id(function)] = (0, [])
+        rest()
     if not found:
         return found
     for path, function in walk(module_roots(), rest=rest, instances=instances, limit=limit, skipped=skipped):

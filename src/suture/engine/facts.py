@@ -22,12 +22,15 @@ from suture.errors import Refused
 __all__ = [
     "KIND_FLAGS",
     "Definition",
+    "PLAIN",
     "Parameter",
+    "alike",
     "compile_text",
     "fingerprint",
     "inner_body",
     "inner_codes",
     "kind_name",
+    "literal_value",
     "pair_codes",
     "same_tree",
     "shift_lines",
@@ -193,6 +196,36 @@ def same_tree(a: object, b: object) -> bool:
     return repr(a) == repr(b)
 
 
+PLAIN = (int, float, complex, str, bytes, bool, type(None), type(...))
+
+
+def literal_value(node: ast.expr) -> Any:
+    """
+    As ``ast.literal_eval``, which leaves a cycle of functions behind at each call, for more than a plain constant.
+
+    Raises:
+        ValueError, TypeError, SyntaxError, MemoryError, RecursionError: It isn't a literal.
+    """
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Lambda):  # most that aren't
+        raise ValueError("not a literal")
+    return ast.literal_eval(node)
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Same type and same value; runs nobody's ``__eq__`` (only plain values and containers of them count)."""
+    if type(a) is not type(b):
+        return False
+    if type(a) in (list, tuple):
+        return len(a) == len(b) and all(map(alike, a, b))
+    if type(a) in (set, frozenset):
+        return all(type(x) in PLAIN for x in a) and a == b
+    if type(a) is dict:
+        return list(a) == list(b) and all(alike(a[k], b[k]) for k in a) if all(type(k) in PLAIN for k in a) else False
+    return type(a) in PLAIN and repr(a) == repr(b)
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter: its name, its kind ("positional-only", "positional", "var-positional", "keyword-only",
@@ -281,23 +314,44 @@ class Definition:
         return replace(self, filename=filename, code=code)
 
 
-@functools.lru_cache(512)  # most functions have the same few
-def _parameter(name: str, kind: str) -> Parameter:
-    return Parameter(name, kind)
+class _Simple:
+    """A name or a plain constant, equal to another that reads the same."""
+
+    __slots__ = ("key", "node")
+
+    def __init__(self, node: ast.Constant | ast.Name) -> None:
+        self.node = node
+        self.key = node.id if isinstance(node, ast.Name) else (type(node.value), repr(node.value), node.kind)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Simple) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@functools.lru_cache(512)  # most functions have the same few, and both sides of a change have
+def _parameter(name: str, kind: str, default: _Simple | None, annotation: _Simple | None) -> Parameter:
+    return Parameter(name, kind, default.node if default else None, annotation.node if annotation else None)
+
+
+_shared: Callable[[tuple[Parameter, ...]], tuple[Parameter, ...]] = functools.lru_cache(512)(lambda parameters: parameters)
 
 
 def _parameters(args: ast.arguments) -> Iterator[Parameter]:
     positional = [(a, "positional-only") for a in args.posonlyargs] + [(a, "positional") for a in args.args]
     defaults: Sequence[ast.expr | None] = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
-    for (arg, kind), default in zip(positional, defaults, strict=True):
-        bare = default is None and arg.annotation is None
-        yield _parameter(arg.arg, kind) if bare else Parameter(arg.arg, kind, default, arg.annotation)
-    if args.vararg:
-        yield Parameter(args.vararg.arg, "var-positional", None, args.vararg.annotation)
-    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
-        yield Parameter(arg.arg, "keyword-only", default, arg.annotation)
-    if args.kwarg:
-        yield Parameter(args.kwarg.arg, "var-keyword", None, args.kwarg.annotation)
+    rows = [(a, kind, default) for (a, kind), default in zip(positional, defaults, strict=True)]
+    rows += [(args.vararg, "var-positional", None)] if args.vararg else []
+    rows += [(a, "keyword-only", default) for a, default in zip(args.kwonlyargs, args.kw_defaults, strict=True)]
+    rows += [(args.kwarg, "var-keyword", None)] if args.kwarg else []
+    for arg, kind, default in rows:
+        nodes = default, arg.annotation
+        simple = [_Simple(n) if isinstance(n, ast.Constant | ast.Name) else None for n in nodes]
+        if all(s or not n for s, n in zip(simple, nodes, strict=True)):
+            yield _parameter(arg.arg, kind, *simple)
+        else:
+            yield Parameter(arg.arg, kind, *nodes)
 
 
 def compile_text(
@@ -345,7 +399,7 @@ def compile_text(
         made,
         code=shift_lines(_body_of(module, (*classes, node.name)), line - 1 - wrapped),
         decorators=tuple(node.decorator_list),
-        parameters=tuple(_parameters(node.args)),
+        parameters=_shared(tuple(_parameters(node.args))),
         returns=node.returns,
         documented=ast.get_docstring(node, clean=False) is not None,
     )

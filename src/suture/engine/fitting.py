@@ -15,6 +15,7 @@ from typing import Any
 from suture.engine import fit, frames, swap, walk
 from suture.engine.facts import (
     Definition,
+    alike,
     fingerprint,
     inner_codes,
     pair_codes,
@@ -22,7 +23,7 @@ from suture.engine.facts import (
 )
 from suture.engine.plan import CACHES, Site, Work, decorator_names, rebinds
 from suture.engine.resolve import LRU, class_space
-from suture.engine.stage import Context, Stage, alike, literal
+from suture.engine.stage import Context, Stage, literal
 from suture.engine.swap import ABSENT, Via
 from suture.errors import Refused, SutureError
 from suture.patch import Finding, Kind, Severity
@@ -149,12 +150,15 @@ class Fitting(Context):
         Args:
             function: It.
             code: Fits it.
-            as_source: What the new source compiles to by itself; a later patch's preimage is held against that.
+            as_source: What the new source compiles to by itself; a later patch's preimage is held against that where the
+                code that fits is another.
             extra: References to its present code beyond one function (1 for an inner function: the enclosing constants).
         """
         live = function.__code__
         self.stage.put(function, "__code__", Via.SETATTR, code)
-        self.applied.codes.append((code, fingerprint(as_source)))
+        wanted = fingerprint(as_source)
+        if fingerprint(code) != wanted:
+            self.applied.codes.append((code, wanted))
         if not any(c is live for c in self.old):
             self.old.append(live)
             self.extra.append(extra)

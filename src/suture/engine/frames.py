@@ -85,14 +85,18 @@ class _Search:
     """One look at everything that runs or waits."""
 
     def __init__(self, codes: Iterable[types.CodeType], rest: Rest) -> None:
-        self.wanted = {id(c): c for c in codes}
+        self.wanted: dict[int, types.CodeType] = {}
+        # Whatever can wait outside of a stack: only then are local variables looked at.
+        self.suspends = False
+        for code in codes:
+            self.wanted[id(code)] = code
+            self.suspends |= bool(code.co_flags & _SUSPENDS)
+            rest()
         self.rest = rest
         self.found: list[Inside] = []
         self.seen: set[int] = set()
         self.loops: dict[int, Any] = {}
         self.held: list[tuple[Any, str]] = []  # generators and coroutines by name: looked at last, a better holder may be known
-        # Whatever can wait outside of a stack: only then are local variables looked at.
-        self.suspends = any(c.co_flags & _SUSPENDS for c in self.wanted.values())
 
     def threads(self) -> None:
         """Stacks of all threads; on the way, event loops, and generators that a frame knows by name."""

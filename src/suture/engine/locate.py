@@ -15,14 +15,16 @@ from typing import Any
 
 from suture.engine import swap
 from suture.engine.facts import (
+    PLAIN,
     Definition,
+    alike,
     fingerprint,
     inner_codes,
     pair_codes,
 )
 from suture.engine.plan import Work
 from suture.engine.resolve import Modules, Resolver, mangled
-from suture.engine.stage import PLAIN, Context, alike, literal
+from suture.engine.stage import Context, literal
 from suture.engine.swap import ABSENT
 from suture.errors import Refused, SutureError
 from suture.patch import Change, Expect, Finding, Kind, Patch, Severity

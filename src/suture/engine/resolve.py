@@ -16,7 +16,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from suture.engine.facts import Definition, Fingerprint, compile_text, fingerprint
+from suture.engine.facts import Definition, Fingerprint, alike, compile_text, fingerprint, literal_value
 from suture.engine.plan import Site, Work
 from suture.engine.walk import walk
 from suture.errors import Refused
@@ -378,9 +378,6 @@ def _again(definition: Definition, optimize: int, flags: int | None) -> Definiti
     )
 
 
-_SCALARS = (int, float, complex, str, bytes, bool, type(None))
-
-
 def _same_defaults(function: types.FunctionType, definition: Definition) -> bool:
     """False if a default that the source spells out as a plain constant has another value live; others can't be seen."""
     positional = [p for p in definition.parameters if p.kind in ("positional", "positional-only")]
@@ -400,9 +397,9 @@ def _same_default(node: ast.expr | None, live: object) -> bool:
     if node is None:
         return True
     try:
-        value = ast.literal_eval(node)
+        value = literal_value(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return True  # computed: this witness can't see it
-    if type(value) not in _SCALARS:
+    if type(value) in (list, dict, set):  # the program may have written to it
         return type(value) is type(live)
-    return type(value) is type(live) and repr(value) == repr(live)
+    return alike(value, live)

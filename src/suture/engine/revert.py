@@ -71,11 +71,7 @@ class Revert:
             findings=order(findings),
             listed=listed,
             phase_ms=self.pace.phase_ms,
-            longest_slice_ms=self.pace.longest_ns / 1e6,
-            longest_slice_cpu_ms=self.pace.longest_cpu_ns / 1e6,
-            longest_slice_in=self.pace.longest_in,
             commit_us=commit_us,
-            caller_blocked_ms=sum(self.pace.phase_ms.values()),
             meta=self.applied.meta,
         )
         return report, old

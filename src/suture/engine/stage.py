@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import ast
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from suture.engine import swap
 from suture.engine.evaluate import Evaluator
-from suture.engine.facts import (
-    Fingerprint,
-)
+from suture.engine.facts import Fingerprint, literal_value
 from suture.engine.pace import Pace
 from suture.engine.plan import Work, accepts
 from suture.engine.resolve import Modules, Resolver, mangled
@@ -25,7 +23,7 @@ from suture.errors import Fault, Refused
 from suture.patch import Finding, Severity
 from suture.report import Report, Row, State
 
-__all__ = ["MOVES", "PLAIN", "Applied", "Context", "Filling", "Stage", "Step", "alike", "clear_caches", "literal", "order"]
+__all__ = ["MOVES", "Applied", "Context", "Filling", "Stage", "Step", "clear_caches", "literal", "order"]
 
 Step = Callable[[str], None]
 
@@ -70,7 +68,6 @@ class Applied:
     patch_id: str
     state: State
     undo: Undo
-    rows: list[Row] = field(default_factory=list)
     report: Report | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
     codes: list[tuple[types.CodeType, Fingerprint]] = field(default_factory=list)  # as their source would have them
@@ -88,6 +85,12 @@ class Applied:
         if to not in MOVES[self.state]:
             raise Fault("illegal-move", f"{self.patch_id} can't go from {self.state} to {to}", hint="report it; nothing happened")
         self.state = to
+
+    def functions(self) -> Iterator[Row]:
+        """What it changed, as far as the undo tells."""
+        for entry in self.undo.entries:
+            if entry.store.name == "__code__":
+                yield Row(f"{entry.store.owner.__module__}:{entry.store.owner.__qualname__}", "updated", 1)
 
     def places(self) -> set[tuple[int, Any]]:
         """Where it wrote."""
@@ -148,6 +151,13 @@ class Context:
             finding = Finding(finding.code, Severity.WARNING, finding.target, f"accepted: {finding.message}", finding.hint)
         self.findings.append(finding)
 
+    def let_go(self) -> None:
+        """Drop what was worked out, in slices: a thousand works at once are a hold of 3 ms."""
+        for pile in (self.works, self.stage.guards, self.stage.stores):
+            while pile:
+                pile.pop()
+                self.pace()
+
     def already(self, work: Work) -> None:
         """Note that the live code is what the patch would make it."""
         self.find(Finding("already-fixed", Severity.NOTE, work.target, "the live code is what this patch would make it"))
@@ -173,31 +183,15 @@ class Context:
         return work.module.__dict__, change.target.name, Via.SETITEM
 
 
-PLAIN = (int, float, complex, str, bytes, bool, type(None))
-
-
 def literal(node: ast.stmt) -> Any:
     """Value of an assignment whose right side is plain; ABSENT otherwise."""
     value = getattr(node, "value", None)
     if not isinstance(value, ast.expr):
         return ABSENT
     try:
-        return ast.literal_eval(value)
+        return literal_value(value)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return ABSENT
-
-
-def alike(a: Any, b: Any) -> bool:
-    """Same type and same value; runs nobody's ``__eq__`` (only plain values and containers of them count)."""
-    if type(a) is not type(b):
-        return False
-    if type(a) in (list, tuple):
-        return len(a) == len(b) and all(map(alike, a, b))
-    if type(a) in (set, frozenset):
-        return all(type(x) in PLAIN for x in a) and a == b
-    if type(a) is dict:
-        return list(a) == list(b) and all(alike(a[k], b[k]) for k in a) if all(type(k) in PLAIN for k in a) else False
-    return type(a) in PLAIN and repr(a) == repr(b)
 
 
 def order(findings: Sequence[Finding]) -> tuple[Finding, ...]:

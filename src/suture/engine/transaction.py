@@ -73,10 +73,15 @@ class Engine:
         """Reports of the live patches, oldest first, with the old calls that are left now."""
         out = []
         for applied in list(self.stack):
-            if applied.report is not None:
-                drained = applied.report.drained
-                applied.report.inside_old = drained.calls() if isinstance(drained, frames.Drain) else 0
-                out.append(applied.report)
+            report = applied.report
+            if report is None:  # its apply was interrupted behind the commit
+                rows = tuple(applied.functions())
+                report = Report(
+                    applied.patch_id, True, applied.state, Process.here(VERSION), rows, inside_old=None, meta=applied.meta
+                )
+            drained = report.drained
+            report.inside_old = drained.calls() if isinstance(drained, frames.Drain) else report.inside_old
+            out.append(report)
         return tuple(out)
 
     def revert(self, patch_id: str, *, on_step: Step = lambda _: None) -> Report:
@@ -89,6 +94,7 @@ class Engine:
                 report, old = Revert(self.stack, self._find(patch_id), pace, on_step).run(VERSION)
             except SutureError as error:
                 return _refusal(patch_id, [Finding.of(error)], pace)
+        pace.measure(report)
         drain = frames.Drain(old)
         old.clear()
         report.drained, report.inside_old = drain, drain.calls()
@@ -112,7 +118,9 @@ class Engine:
                 return _refusal("", [_busy()], pace)
             transaction = _Transaction(self.prints, self.stack, pace, frozenset(accept), partial, replace, on_step)
             report, old, applied = transaction.run(source, commit=commit)
+            transaction.let_go()
             del transaction
+        pace.measure(report)
         if applied is not None:
             self._drain(report, old, applied)
         return report
@@ -135,7 +143,9 @@ class Engine:
                 return _refusal(patch_id, [_busy()], pace)
             transaction = _Transaction(self.prints, self.stack, pace, frozenset(), False, False, on_step)
             report, old, applied = transaction.run_filled(patch_id, fill, key)
+            transaction.let_go()
             del transaction
+        pace.measure(report)
         if applied is not None:
             self._drain(report, old, applied)
         return report
@@ -187,16 +197,17 @@ def _busy() -> Finding:
 
 
 def _refusal(patch_id: str, findings: Sequence[Finding], pace: Pace, meta: Mapping[str, str] | None = None) -> Report:
-    return Report(
+    report = Report(
         patch_id,
         False,
         State.REFUSED,
         Process.here(VERSION),
         findings=order(findings),
         phase_ms=pace.phase_ms,
-        caller_blocked_ms=sum(pace.phase_ms.values()),
         meta=meta or {},
     )
+    pace.measure(report)
+    return report
 
 
 class _Transaction(Locating, Fitting):
@@ -252,7 +263,7 @@ class _Transaction(Locating, Fitting):
             return self._report(State.REFUSED, False), [], None
         with self._phase("census"):
             self._after()
-        return self._report(State.COMMITTED, True), self.old, self.applied
+            return self._report(State.COMMITTED, True), self.old, self.applied
 
     def run_filled(
         self, patch_id: str, fill: Callable[[Filling], list[Row]], key: str
@@ -281,7 +292,7 @@ class _Transaction(Locating, Fitting):
             return self._report(State.REFUSED, False), [], None
         with self._phase("census"):
             self._after()
-        return self._report(State.COMMITTED, True), self.old, self.applied
+            return self._report(State.COMMITTED, True), self.old, self.applied
 
     def _continue_run(self, key: str) -> None:
         """An earlier run under the same key: this one keeps its originals, and what it alone wrote."""
@@ -588,11 +599,7 @@ class _Transaction(Locating, Fitting):
             findings=order(self.findings),
             listed=self.listed,
             phase_ms=pace.phase_ms,
-            longest_slice_ms=pace.longest_ns / 1e6,
-            longest_slice_cpu_ms=pace.longest_cpu_ns / 1e6,
-            longest_slice_in=pace.longest_in,
             commit_us=self.commit_us,
-            caller_blocked_ms=sum(pace.phase_ms.values()),
             meta=self.meta,
         )
 
@@ -600,6 +607,7 @@ class _Transaction(Locating, Fitting):
         for row in self.rows:
             yield row if state is State.COMMITTED else Row(row.target, "kept", section=row.section)
         for work in self.works:
+            self.pace()
             status = work.status
             if status == "todo":
                 added = work.change.before is None
