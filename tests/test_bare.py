@@ -68,3 +68,28 @@ def test_commands_need_no_package() -> None:
     assert done.returncode == 0, done.stderr
     assert "build" in done.stdout
     assert "show" in done.stdout
+
+
+def test_the_engine_is_loaded_module_by_module() -> None:
+    """Each of the target side's modules by itself, after what it imports, so that none drags others in with it in one hold."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(SRC)!r})
+from importlib import import_module
+import suture
+before = set(sys.modules)
+for name in suture._LOADED:
+    import_module(name)
+    new = {{m for m in sys.modules if m.startswith("suture.")}} - before - {{name, "suture.engine"}}
+    assert not new, (name, new)
+    before.update(m for m in sys.modules if m.startswith("suture."))
+print(*sorted(m for m in sys.modules if m.startswith("suture.")))
+"""
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    there = {
+        ".".join(p.relative_to(SRC).with_suffix("").parts)
+        for p in (SRC / "suture").rglob("*.py")
+        if "ops" not in p.parts and p.stem not in ("__init__", "__main__")
+    }
+    assert set(done.stdout.split()) == there | {"suture.engine"}

@@ -194,3 +194,38 @@ def test_kind_change_can_be_accepted(world: Any) -> None:
     report = suture.apply(patch, partial=True, accept=[f"kind-changed:{m.__name__}:f"])
     assert report.ok, report.words()
     assert list(m.f()) == [1]
+
+
+def test_an_interrupt_behind_the_commit_leaves_a_patch_that_status_knows(world: Any) -> None:
+    """It is live, status says so, and it can be taken back."""
+    m = world.module(OLD)
+    patch = world.patch(NEW)
+    engine = process.engine(suture.__file__)
+
+    def fail(name: str) -> None:
+        if name == "census":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        engine.apply(patch, on_step=fail)
+    assert m.f()[0] == 10
+    (report,) = suture.status()
+    assert report.ok and report.patch_id == patch.id and report.inside_old is None
+    assert {r.target.partition(":")[2] for r in report.changed} >= {"f", "A.m"}
+    assert "f" in report.words()
+    assert suture.revert(patch.id).ok
+    assert m.f()[0] == 1
+    assert suture.status() == ()
+
+
+def test_defaults_that_the_process_has_otherwise_are_a_conflict(world: Any) -> None:
+    """Spelled-out tuples too; ``...`` is a plain value; a list may have been written to."""
+    old = "def f(a=(1, 2), b=..., c=[]):\n    return 1\n"
+    m = world.module(old)
+    patch = world.patch(old.replace("return 1", "return 2"))
+    m.f.__defaults__ = ((1, 3), ..., [])
+    report = suture.apply(patch)
+    assert not report.ok and {f.code for f in report.findings} == {"conflict"}
+    m.f.__defaults__ = ((1, 2), ..., ["grown"])
+    assert suture.apply(patch).ok
+    assert suture.revert(patch.id).ok

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from suture.engine import pace as module
-from suture.engine.pace import REST_S, SLICE_NS, Pace
+from suture.engine.pace import REST_S, SLICE_NS, Pace, uncollected
 
 
 class Clock:
@@ -30,6 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(module, "_wall", lambda: made.wall)
     monkeypatch.setattr(module, "_cpu", lambda: made.cpu)
     monkeypatch.setattr(module, "_sleep", made.sleep)
+    monkeypatch.setattr(module, "_BY_BITES", False)
     return made
 
 
@@ -141,3 +144,52 @@ def test_without_rests_it_only_measures(clock: Clock) -> None:
         pace()
     assert clock.rests == []
     assert pace.longest_ns == 200_000
+
+
+@pytest.mark.skipif(not module._BY_BITES, reason="this Python collects in increments by itself")
+def test_the_young_are_collected_in_bites_between_slices(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few hundred objects at a time, in a slice of their own, and not at all where the program has turned collections off."""
+    monkeypatch.setattr(module, "_BY_BITES", True)
+    kept: list[list[int]] = []
+    seen: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        seen.append(info["generation"])
+
+    def work(pace: Pace) -> None:
+        with pace.phase("fit"):
+            kept.extend([] for _ in range(module.BITE + 50))
+            clock.work(60)
+            pace()
+
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        work(Pace())
+        assert seen == [1, 1], "started and stopped, the young and the middle ones"
+        assert len(clock.rests) == 2
+        gc.collect()
+        seen.clear()
+        gc.disable()
+        work(Pace())
+        assert seen == []
+    finally:
+        gc.enable()
+        gc.callbacks.remove(note)
+
+
+def test_nothing_is_collected_in_a_compile() -> None:
+    """And the program's own choice is kept."""
+    with uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError), uncollected():
+        _ = 1 / 0
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with uncollected():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
