@@ -41,8 +41,8 @@ __version__ = "0.1.0"
 _engines: list[Engine] = []
 _REST_S = 0.000_02
 _LOADED = (  # what the engine needs, each after what it imports itself
-    *("ast", "dataclasses", "tokenize", "textwrap", "linecache", "inspect", "hashlib", "json"),
-    *("suture.patch", "suture.report"),
+    *("ast", "tokenize", "textwrap", "linecache", "inspect", "json"),
+    *("suture.record", "suture.patch", "suture.report"),
     *(f"suture.engine.{n}" for n in ("facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk", "resolve", "census")),
     *(f"suture.engine.{n}" for n in ("evaluate", "stage", "locate", "fitting", "revert", "transaction", "process")),
     *("concurrent.futures", "suture.hotfix", "suture.soon"),

@@ -13,7 +13,6 @@ target's module has, a builtin.
 from __future__ import annotations
 
 import ast
-import hashlib
 import io
 import os
 import sys
@@ -22,7 +21,6 @@ import tokenize
 import types
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from suture.engine.fit import fit_node
@@ -30,7 +28,8 @@ from suture.engine.resolve import class_space
 from suture.engine.swap import ABSENT, Via
 from suture.engine.transaction import Engine, Filling
 from suture.errors import Refused
-from suture.patch import Finding, Severity
+from suture.patch import Finding, Severity, sha256
+from suture.record import made_by, record
 from suture.report import Report, Row
 
 __all__ = ["do_hotfix", "replace_func"]
@@ -39,7 +38,7 @@ _RECORDER = "__suture__"
 _open = threading.local()
 
 
-@dataclass(frozen=True)
+@record(frozen=True, slots=True)
 class _Replaced:
     """One ``replace_func``: where, under what name, with what, in whose section."""
 
@@ -119,7 +118,7 @@ def replace_func(engine: Engine, owner: Any, name: str | None) -> Callable[[Any]
         alone = Recorder("")
         alone.replaced.append(_Replaced(owner, known, new, ""))
         source, node = _source_of(new)
-        digest = hashlib.sha256(f"{owner!r}{known}{source}".encode("utf-8", "replace")).hexdigest()[:12]
+        digest = sha256(f"{owner!r}{known}{source}".encode("utf-8", "replace")).hexdigest()[:12]
         filler = _Filler(alone, {}, [node] if node is not None else [])
         report = engine.run_filled(f"replace_func-{digest}", filler.fill)
         report.raise_for_findings()
@@ -153,7 +152,7 @@ def do_hotfix(engine: Engine, path: str, *, strict: bool) -> Report:
     finally:
         _open.recorder = above
     _remember_text(filename, text)
-    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
+    digest = sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
     name = os.path.splitext(os.path.basename(path))[0]
     filler = _Filler(recorder, env, list(ast.walk(plain)), effects)
     report = engine.run_filled(f"{name}-{digest}", filler.fill, key=filename)
@@ -346,15 +345,15 @@ def _rewritten(tree: ast.Module) -> ast.Module:
 # ---------------------------------------------------------------- from what it did to stores
 
 
-@dataclass
+@record(slots=True)
 class _Filler:
     """Turns what a recorder holds into the stores of one transaction."""
 
     recorder: Recorder
     env: Mapping[str, Any]
     nodes: list[ast.AST]
-    effects: list[Finding] = field(default_factory=list)
-    live: dict[int, Any] = field(default_factory=dict)
+    effects: list[Finding] = made_by(default_factory=list)
+    live: dict[int, Any] = made_by(default_factory=dict)
 
     def fill(self, filling: Filling) -> list[Row]:
         """

@@ -11,14 +11,21 @@ between two (one big document is a 2 ms hold of the GIL for 1,000 functions).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
 
 from suture.errors import Refused, SutureError
+from suture.record import fields, made_by, record
+
+try:  # the interpreter's own: hashlib loads OpenSSL, a hold of the GIL of 3 ms
+    from _sha2 import sha256  # type: ignore[import-not-found]
+except ImportError:
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        from hashlib import sha256
 
 __all__ = [
     "FORMAT",
@@ -34,6 +41,7 @@ __all__ = [
     "Target",
     "dump",
     "load",
+    "sha256",
 ]
 
 Rest = Callable[[], None]  # called between two steps of long work; may give the GIL away
@@ -87,7 +95,7 @@ class Expect(str, Enum):
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Finding:
     """
     One thing that a person should know, with its way round.
@@ -106,7 +114,7 @@ class Finding:
     target: str
     message: str
     hint: str = ""
-    evidence: Mapping[str, str] = field(default_factory=dict)
+    evidence: Mapping[str, str] = made_by(default_factory=dict)
 
     @classmethod
     def of(cls, error: SutureError) -> Finding:
@@ -131,7 +139,7 @@ class Finding:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Target:
     """
     Where one definition lives: ``package.module:Qual.name[slot]#nth``.
@@ -161,7 +169,7 @@ class Target:
         return self.qualname.rpartition(".")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Scope:
     """
     What a compile needs around the text of a change.
@@ -186,7 +194,7 @@ class Scope:
     imports_after: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Decision:
     """A choice that somebody made where the source alone doesn't say: rule, by whom ("builder" or a person), why."""
 
@@ -195,7 +203,7 @@ class Decision:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Change:
     """
     One definition, before and after.
@@ -230,7 +238,7 @@ class Change:
     decision: Decision | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FileFact:
     """
     One file of the tree that the patch changes.
@@ -250,7 +258,7 @@ class FileFact:
     moved: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Patch:
     """
     A named set of changes that go live together.
@@ -269,7 +277,7 @@ class Patch:
     files: tuple[FileFact, ...] = ()
     left_out: tuple[Finding, ...] = ()
     remarks: tuple[Finding, ...] = ()
-    meta: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str] = made_by(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -295,7 +303,7 @@ def patch_id(name: str, lines: Iterable[bytes], rest: Rest = _go_on) -> str:
 
 
 def _sha(lines: Iterable[bytes], rest: Rest = _go_on) -> Any:
-    digest = hashlib.sha256()
+    digest = sha256()
     for line in lines:
         digest.update(line)
         rest()
@@ -314,13 +322,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _sparse(record: Any) -> dict[str, Any]:
-    """Fields of a flat dataclass that differ from their defaults (canonical: a new field with a default changes no id)."""
+def _sparse(here: Any) -> dict[str, Any]:
+    """Fields of a flat record that differ from their defaults (canonical: a new field with a default changes no id)."""
     row = {}
-    for f in fields(record):
-        value = getattr(record, f.name)
-        if value != f.default:
-            row[f.name] = _plain(value)
+    for name, default in fields(here):
+        value = getattr(here, name)
+        if value != default:
+            row[name] = _plain(value)
     return row
 
 
@@ -481,12 +489,12 @@ def _strings(row: Mapping[str, Any]) -> dict[str, str]:
     return dict(row)
 
 
-_FIELDS = {cls: frozenset(f.name for f in fields(cls)) for cls in (Target, Decision, Scope, Change, FileFact)}
+_FIELDS = {cls: frozenset(name for name, _ in fields(cls)) for cls in (Target, Decision, Scope, Change, FileFact)}
 _NUMBERS = frozenset(("number", "nth", "future_before", "future_after", "line_before", "line_after"))
 
 
 def _flat(cls: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments of a flat dataclass; a key or a type that it doesn't have is an error."""
+    """Keyword arguments of a flat record; a key or a type that it doesn't have is an error."""
     known = _FIELDS[cls]
     out: dict[str, Any] = {}
     for key, value in row.items():

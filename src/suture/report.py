@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
+import sys
 import textwrap
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from enum import Enum
 from typing import Any, Protocol
 
 from suture.errors import Fault, Refused
 from suture.patch import Finding, Severity
+from suture.record import made_by, record
 
 __all__ = ["Drained", "Process", "Report", "Row", "State", "words_of"]
 
@@ -66,7 +66,7 @@ class _NothingLeft:
         return True
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Process:
     """
     The process that reports.
@@ -87,7 +87,7 @@ class Process:
     def here(cls, version: str) -> Process:
         """The one that asks."""
         pid = os.getpid()
-        return cls(pid, platform.python_version(), version, _started(pid))
+        return cls(pid, sys.version.split()[0], version, _started(pid))
 
 
 @functools.lru_cache(maxsize=2)
@@ -98,13 +98,13 @@ def _started(pid: int) -> str:
             ticks = int(file.read().rpartition(")")[2].split()[19])  # what is before the bracket may hold spaces
         with open("/proc/stat", encoding="utf-8") as file:
             booted = next(int(line.split()[1]) for line in file if line.startswith("btime "))
-        moment = datetime.fromtimestamp(booted + ticks / os.sysconf("SC_CLK_TCK"), tz=timezone.utc)
+        moment = time.gmtime(booted + ticks / os.sysconf("SC_CLK_TCK"))
     except (OSError, ValueError, IndexError, StopIteration, AttributeError, OverflowError):
         return ""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", moment)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Row:
     """
     One target.
@@ -128,7 +128,7 @@ class Row:
     wrappers: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Report:
     """
     The outcome of plan, apply or revert in one process.
@@ -156,14 +156,14 @@ class Report:
     findings: tuple[Finding, ...] = ()
     inside_old: int | None = 0
     listed: tuple[str, ...] = ()
-    phase_ms: Mapping[str, float] = field(default_factory=dict)
+    phase_ms: Mapping[str, float] = made_by(default_factory=dict)
     longest_slice_ms: float = 0.0
     longest_slice_cpu_ms: float = 0.0
     longest_slice_in: str = ""
     commit_us: float = 0.0
     caller_blocked_ms: float = 0.0
-    meta: Mapping[str, str] = field(default_factory=dict)
-    drained: Drained = field(default_factory=_NothingLeft, repr=False)
+    meta: Mapping[str, str] = made_by(default_factory=dict)
+    drained: Drained = made_by(default_factory=_NothingLeft, repr=False)
 
     @property
     def name(self) -> str:

@@ -18,7 +18,6 @@ import copy
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from suture.engine import swap
@@ -26,6 +25,7 @@ from suture.engine.facts import Definition, inner_body, nested_codes, wrap
 from suture.engine.plan import Work
 from suture.engine.resolve import class_space
 from suture.errors import Refused
+from suture.record import replace
 
 __all__ = ["Evaluator"]
 

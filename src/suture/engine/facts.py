@@ -14,10 +14,10 @@ import ast
 import functools
 import types
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from suture.errors import Refused
+from suture.record import record, replace
 
 __all__ = [
     "KIND_FLAGS",
@@ -226,7 +226,7 @@ def alike(a: Any, b: Any) -> bool:
     return type(a) in PLAIN and repr(a) == repr(b)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Parameter:
     """One parameter: its name, its kind ("positional-only", "positional", "var-positional", "keyword-only",
     "var-keyword"), the syntax tree of its default (None: it has none) and of its annotation.
@@ -243,7 +243,7 @@ class Parameter:
         return self.name, self.kind, self.default is not None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Definition:
     """
     One statement, parsed and compiled where it stands.

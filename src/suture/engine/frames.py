@@ -18,8 +18,9 @@ import time
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from suture.record import record
 
 __all__ = [
     "Drain",
@@ -52,7 +53,7 @@ def pause() -> None:
     _sleep(QUIET_PAUSE_S)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Inside:
     """
     One call that runs old code.

@@ -27,7 +27,7 @@ from suture.engine.resolve import Modules, Resolver, mangled
 from suture.engine.stage import Context, literal
 from suture.engine.swap import ABSENT
 from suture.errors import Refused, SutureError
-from suture.patch import Change, Expect, Finding, Kind, Patch, Severity
+from suture.patch import Change, Expect, Finding, Kind, Patch, Severity, sha256
 
 __all__ = ["PATCH_MARK", "Locating", "origin"]
 
@@ -284,7 +284,6 @@ def origin(function: types.FunctionType) -> str:
 
 def text_hash(path: str) -> str:
     """SHA-256 of a source file's text, decoded and with LF; "" if it can't be read."""
-    import hashlib
     import io
     import tokenize
 
@@ -296,4 +295,4 @@ def text_hash(path: str) -> str:
     except (OSError, SyntaxError, UnicodeDecodeError, LookupError):
         return ""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return str(sha256(text.encode("utf-8", "surrogatepass")).hexdigest())

@@ -12,10 +12,10 @@ from __future__ import annotations
 import ast
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from suture.engine.facts import KIND_FLAGS, Definition, inner_codes, kind_name, same_tree
 from suture.patch import Change, Finding, Severity
+from suture.record import record
 
 __all__ = ["Site", "Work", "accepts", "cross_calls", "judge", "judge_live", "rebinds", "same_decorators"]
 
@@ -52,7 +52,7 @@ DESCRIPTORS = frozenset(("property", "staticmethod", "classmethod"))
 CACHES = frozenset(("lru_cache", "cache"))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Site:
     """
     One live function that a change is about.
@@ -68,7 +68,7 @@ class Site:
     wrappers: tuple[object, ...] = ()
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Work:
     """
     One change in one live module, on its way through the transaction.

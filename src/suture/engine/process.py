@@ -43,7 +43,6 @@ def engine(file: str) -> Engine:
 
 def load_the_rest() -> None:
     """Load what is imported late elsewhere, so that nothing is read from disk afterwards."""
-    import hashlib
     import inspect
     import io
     import linecache
@@ -55,4 +54,4 @@ def load_the_rest() -> None:
 
     swap.audit_hook_present()
     versions.restore((), lambda: None)
-    del hashlib, inspect, io, linecache, textwrap, tokenize, suture
+    del inspect, io, linecache, textwrap, tokenize, suture

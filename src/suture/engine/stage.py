@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from suture.engine import swap
@@ -21,6 +20,7 @@ from suture.engine.resolve import Modules, Resolver, mangled
 from suture.engine.swap import ABSENT, Guard, Store, Undo, Via
 from suture.errors import Fault, Refused
 from suture.patch import Finding, Severity
+from suture.record import made_by, record
 from suture.report import Report, Row, State
 
 __all__ = ["MOVES", "Applied", "Context", "Filling", "Stage", "Step", "clear_caches", "literal", "order"]
@@ -40,7 +40,7 @@ MOVES: Mapping[State, frozenset[State]] = {
 }
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Stage:
     """
     One commit with its own undo.  A plan is a list of them; `now` has one.
@@ -52,8 +52,8 @@ class Stage:
     """
 
     name: str
-    stores: list[Store] = field(default_factory=list)
-    guards: list[Guard] = field(default_factory=list)
+    stores: list[Store] = made_by(default_factory=list)
+    guards: list[Guard] = made_by(default_factory=list)
 
     def put(self, owner: Any, name: Any, via: Via, new: Any) -> None:
         """Add a store, guarded by what is there now."""
@@ -61,7 +61,7 @@ class Stage:
         self.stores.append(Store(owner, name, via, new))
 
 
-@dataclass(slots=True, eq=False)  # by identity: the commit removes and appends it in its C call
+@record(slots=True, eq=False)  # by identity: the commit removes and appends it in its C call
 class Applied:
     """A patch that is live: what is needed to report it, to revert it and to let another one stand on it."""
 
@@ -69,10 +69,10 @@ class Applied:
     state: State
     undo: Undo
     report: Report | None = None
-    meta: Mapping[str, str] = field(default_factory=dict)
-    codes: list[tuple[types.CodeType, Fingerprint]] = field(default_factory=list)  # as their source would have them
-    inner: list[tuple[types.CodeType, types.CodeType]] = field(default_factory=list)  # (new, equal copy of the old)
-    caches: list[Any] = field(default_factory=list)
+    meta: Mapping[str, str] = made_by(default_factory=dict)
+    codes: list[tuple[types.CodeType, Fingerprint]] = made_by(default_factory=list)  # as their source would have them
+    inner: list[tuple[types.CodeType, types.CodeType]] = made_by(default_factory=list)  # (new, equal copy of the old)
+    caches: list[Any] = made_by(default_factory=list)
     key: str = ""
 
     def move(self, to: State) -> None:

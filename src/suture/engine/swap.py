@@ -18,7 +18,6 @@ import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 from itertools import chain, repeat, starmap
@@ -26,6 +25,7 @@ from typing import Any, Final, cast
 
 from suture.engine.facts import KIND_FLAGS
 from suture.errors import Fault, Refused
+from suture.record import made_by, record
 
 __all__ = [
     "ABSENT",
@@ -66,7 +66,7 @@ class Via(Enum):
     LISTITEM = "list"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Store:
     """One assignment, worked out before the commit."""
 
@@ -76,7 +76,7 @@ class Store:
     new: Any
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Guard:
     """What a place must hold (the same object) inside the commit, before the first store."""
 
@@ -86,7 +86,7 @@ class Guard:
     was: Any
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Entry:
     """A store and what it replaced; for code an *equal copy*, so that the original can die and say so."""
 
@@ -94,7 +94,7 @@ class Entry:
     old: Any
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Quiet:
     """
     Counts who is inside old code at the very moment of the commit.
@@ -112,7 +112,7 @@ class Quiet:
     codes: list[types.CodeType]
     extra: list[int]
     insist: bool = False
-    counts: list[int] = field(default_factory=list)
+    counts: list[int] = made_by(default_factory=list)
 
     def inside(self) -> int:
         """Calls inside, of all the codes together."""
@@ -125,12 +125,12 @@ class Quiet:
         return [n - self.counts[-1] - e for n, e in zip(self.counts[:-1], self.extra, strict=False)]
 
 
-@dataclass(slots=True)
+@record(slots=True)
 class Undo:
     """What takes a commit back.  ``done`` isn't empty once the commit's C call has run to its end."""
 
-    entries: list[Entry] = field(default_factory=list)
-    done: list[bool] = field(default_factory=list)
+    entries: list[Entry] = made_by(default_factory=list)
+    done: list[bool] = made_by(default_factory=list)
 
 
 _class_dict = type.__dict__["__dict__"].__get__
@@ -430,7 +430,7 @@ class _Generation:
         self.v = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class _Switched:
     """One function under a flip.  Holds its old code by a clone alone, so that Quiet counts what it counts without a flip."""
 

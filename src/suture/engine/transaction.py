@@ -511,6 +511,8 @@ class _Transaction(Locating, Fitting):
 
         So the old code can end, and they know their own again afterwards.
         """
+        if self.stack[0] is self.applied:
+            return
         put: dict[int, types.CodeType] = dict(self.copies)
         for guard, entry in zip(self.stage.guards, self.applied.undo.entries, strict=False):
             if type(guard.was) is types.CodeType and type(entry.old) is types.CodeType:

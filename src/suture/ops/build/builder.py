@@ -7,7 +7,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from suture.engine.facts import Definition, compile_text
@@ -18,6 +18,7 @@ from suture.ops.build.diff import Difference, diff
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.tree import Source, Tree
 from suture.patch import Change, FileFact, Finding, Kind, Patch, Severity
+from suture.record import replace
 
 __all__ = ["build"]
 
