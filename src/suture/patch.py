@@ -391,6 +391,7 @@ def load(data: bytes, *, source: str = "<patch>", rest: Rest = _go_on) -> Patch:
         lines.append(line)
         rest()
     header = _row(lines[0], source, 1)
+    rest()
     _check_header(header, lines, source, rest)
     changes = []
     for number, line in enumerate(lines[1:], start=2):

@@ -662,6 +662,7 @@ def _register_lines(works: Sequence[Work], pace: Pace) -> None:
         pace()
     for name, lines in texts.items():
         linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
+        pace()
 
 
 def _in_loop(definition: Definition, call: frames.Inside) -> bool:

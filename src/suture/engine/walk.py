@@ -43,6 +43,10 @@ _SEQUENCES: tuple[Any, ...] = (list, tuple, collections.deque)
 _SETS: tuple[Any, ...] = (set, frozenset)
 # Instances that are nothing but a way to a function: looked into always.
 _HOLDERS = (functools.partialmethod, functools.cached_property, functools.singledispatchmethod)
+_CONTAINERS = (
+    *(dict, types.FunctionType, types.MappingProxyType, type, types.MethodType, types.CellType, _LRU),
+    *(*_SEQUENCES, *_SETS, staticmethod, classmethod, property, functools.partial, *_HOLDERS),
+)
 # What the fields of built-in wrappers are read with, in subclasses too.
 _FIELDS: tuple[tuple[type, tuple[tuple[str, Any], ...]], ...] = tuple(
     (kind, tuple((name, kind.__dict__[name].__get__) for name in names))
@@ -112,6 +116,24 @@ class _Seen:
                 rest()
 
 
+class _Kinds:
+    """Which types of objects lead on to others, told once a type; the rest need not be remembered."""
+
+    def __init__(self, instances: bool) -> None:
+        self._instances = instances
+        self._known: dict[int, tuple[type, bool]] = {}
+
+    def lead_on(self, thing: object) -> bool:
+        """True if a look inside may find functions."""
+        kind = type(thing)
+        known = self._known.get(id(kind))
+        if known is None:
+            known = self._known[id(kind)] = (kind, self._instances or issubclass(kind, _CONTAINERS))
+        if not known[1]:
+            return False
+        return not (kind is tuple and _plain(thing))  # type: ignore[arg-type]
+
+
 def walk(
     roots: Iterable[tuple[str, object]],
     *,
@@ -135,12 +157,15 @@ def walk(
     """
     left_out: list[str] = [] if skipped is None else skipped
     seen = _Seen()
-    # Two queues and no pairs: tuples by the thousand would bring on collections, each a hold of the GIL.
-    paths: collections.deque[str] = collections.deque()
+    kinds = _Kinds(instances)
+    # Queues and no tuples: those by the thousand would bring on collections, each a hold of the GIL.
+    above: collections.deque[str] = collections.deque()
+    steps: collections.deque[str] = collections.deque()
     objects: collections.deque[object] = collections.deque()
     for name, root in roots:
         if seen.add(root):
-            paths.append(name)
+            above.append(name)
+            steps.append("")
             objects.append(root)
     namespaces = len(objects)
     looked = turns = 0
@@ -148,7 +173,7 @@ def walk(
     child: object = None
     try:
         while objects and looked < limit:
-            path, here = paths.popleft(), objects.popleft()
+            path, here = above.popleft() + steps.popleft(), objects.popleft()
             looked += 1
             for step, child in _children(here, instances, looked <= namespaces, path, left_out):
                 turns += 1
@@ -158,8 +183,9 @@ def walk(
                     continue
                 if type(child) is types.FunctionType:
                     yield path + step, child
-                if seen.add(child):
-                    paths.append(path + step)
+                if kinds.lead_on(child) and seen.add(child):
+                    above.append(path)
+                    steps.append(step)
                     objects.append(child)
             rest()
         if objects:
@@ -169,7 +195,8 @@ def walk(
         while objects:
             for _ in range(min(_STRIDE, len(objects))):
                 objects.pop()
-                paths.pop()
+                above.pop()
+                steps.pop()
             rest()
         seen.drop(rest)
 
