@@ -39,12 +39,13 @@ from suture.errors import Denied, Fault, Refused, SutureError
 from suture.patch import Change, Finding, Patch, Severity, load
 from suture.report import Process, Report, Row, State
 
-__all__ = ["MOVES", "Engine", "Filling", "Step"]
+__all__ = ["MOVES", "Engine", "Filling", "Prepared", "Step"]
 
 VERSION = "0.1.0"
 QUIET_TRIES = 200  # a quarter of a millisecond apart: some 50 ms, then it goes in all the same and says who was inside
 LONG = 4_000  # characters of a definition, from which on it is compiled in two slices
 Source = Patch | bytes | str | os.PathLike[str]
+Outcome = tuple[Report, list[types.CodeType], Applied | None]  # report, old code, what is live now
 
 
 class Engine:
@@ -102,24 +103,46 @@ class Engine:
 
     # ------------------------------------------------------------ inside
 
-    def _run(
+    def _run(self, source: Source, *, commit: bool, **options: Any) -> Report:
+        with self._only_one() as free:
+            if not free:
+                return _refusal("", [_busy()], Pace())
+            transaction = self._transaction(**options)
+            return self._ended(transaction, transaction.run(source, commit=commit))
+
+    def prepare(self, source: Source, **options: Any) -> tuple[Report, Prepared | None]:
+        """
+        Do all of an apply that can fail, and stop before the commit.
+
+        Nothing is changed, and nothing is locked: what the process does meanwhile is found by the guards.
+
+        Returns:
+            A report in state "prepared" with what commits it; or a final report (refused, or live already) and None.
+        """
+        with self._only_one() as free:
+            if not free:
+                return _refusal("", [_busy()], Pace()), None
+            transaction = self._transaction(**options)
+            report = transaction.prepare(source, commit=True)
+            if report is not None:
+                return self._ended(transaction, (report, [], None)), None
+            return transaction.prepared(), Prepared(self, transaction)
+
+    def _transaction(
         self,
-        source: Source,
         *,
-        commit: bool,
         accept: Collection[str] = (),
         partial: bool = False,
         replace: bool = False,
         on_step: Step = lambda _: None,
-    ) -> Report:
-        pace = Pace()
-        with self._only_one() as free:
-            if not free:
-                return _refusal("", [_busy()], pace)
-            transaction = _Transaction(self.prints, self.stack, pace, frozenset(accept), partial, replace, on_step)
-            report, old, applied = transaction.run(source, commit=commit)
-            transaction.let_go()
-            del transaction
+    ) -> _Transaction:
+        return _Transaction(self.prints, self.stack, Pace(), frozenset(accept), partial, replace, on_step)
+
+    def _ended(self, transaction: _Transaction, outcome: Outcome) -> Report:
+        report, old, applied = outcome
+        pace = transaction.pace
+        transaction.let_go()
+        del transaction, outcome
         pace.measure(report)
         if applied is not None:
             self._drain(report, old, applied)
@@ -137,18 +160,11 @@ class Engine:
             key: A later run with the same key takes the earlier one's place and keeps its originals.
             on_step: As for revert.
         """
-        pace = Pace()
         with self._only_one() as free:
             if not free:
-                return _refusal(patch_id, [_busy()], pace)
-            transaction = _Transaction(self.prints, self.stack, pace, frozenset(), False, False, on_step)
-            report, old, applied = transaction.run_filled(patch_id, fill, key)
-            transaction.let_go()
-            del transaction
-        pace.measure(report)
-        if applied is not None:
-            self._drain(report, old, applied)
-        return report
+                return _refusal(patch_id, [_busy()], Pace())
+            transaction = self._transaction(on_step=on_step)
+            return self._ended(transaction, transaction.run_filled(patch_id, fill, key))
 
     def _drain(self, report: Report, old: list[types.CodeType], applied: Applied) -> None:
         """Say who is still inside, and leave the old code to end by itself."""
@@ -188,6 +204,45 @@ class Engine:
         return {id(code): fp for applied in self.stack for code, fp in applied.codes}
 
 
+class Prepared:
+    """
+    An apply that waits for its commit.  Used once; ``commit`` and ``discard`` from any thread.
+    """
+
+    def __init__(self, engine: Engine, transaction: _Transaction) -> None:
+        self._engine = engine
+        self._waiting = [transaction]
+
+    def commit(self) -> Report:
+        """
+        Take it live, if the process still is what it was.
+
+        Returns:
+            The report: committed, or refused with nothing changed (moved-meanwhile; prepared-over: discarded before).
+        """
+        with self._engine._only_one() as free:
+            if not free:
+                return _refusal("", [_busy()], Pace())
+            try:
+                transaction = self._waiting.pop()
+            except IndexError:
+                return _refusal("", [_over()], Pace())
+            return self._engine._ended(transaction, transaction.finish())
+
+    def discard(self) -> None:
+        """Forget it; nothing was changed."""
+        with contextlib.suppress(IndexError):
+            transaction = self._waiting.pop()
+            transaction.applied.move(State.REFUSED)
+            transaction.let_go()
+
+
+def _over() -> Finding:
+    return Finding(
+        "prepared-over", Severity.ERROR, "", "it was committed or discarded before; nothing was changed now", hint="apply again"
+    )
+
+
 def _go_on() -> None:
     """Rest not at all."""
 
@@ -215,13 +270,18 @@ class _Transaction(Locating, Fitting):
 
     # ------------------------------------------------------------ the way of a patch
 
-    def run(self, source: Source, *, commit: bool) -> tuple[Report, list[types.CodeType], Applied | None]:
-        """Go all the way, or say no.  Returns (report, old code objects, what is live now or None)."""
+    def run(self, source: Source, *, commit: bool) -> Outcome:
+        """Go all the way, or say no."""
+        report = self.prepare(source, commit=commit)
+        return self.finish() if report is None else (report, [], None)
+
+    def prepare(self, source: Source, *, commit: bool) -> Report | None:
+        """Do all that can fail.  Returns a report if that is the end of it (refused, planned, live already)."""
         try:
             with self._phase("read"):
                 patch = self._read(source)
                 if self._is_live():
-                    return self._report(State.COMMITTED if commit else State.PLANNED, True), [], None
+                    return self._report(State.COMMITTED if commit else State.PLANNED, True)
             with self._phase("compile"):
                 pairs = self._compile(patch)
             with self._phase("resolve"):
@@ -235,39 +295,47 @@ class _Transaction(Locating, Fitting):
                 with self._phase("judge"):
                     self._who_is_inside()
                 self.applied.move(State.PLANNED)
-                return self._report(State.PLANNED, True), [], None
+                return self._report(State.PLANNED, True)
             if not self.works or all(w.status != "todo" for w in self.works):
-                return self._report(State.COMMITTED, True), [], None
+                return self._report(State.COMMITTED, True)
             with self._phase("evaluate"):
                 self._evaluate()
+        except _Stop:
+            return self._refused()
+        except SutureError as error:
+            return self._refused(error)
+        return None
+
+    def finish(self) -> Outcome:
+        """Look at the guards again, commit, see what holds what."""
+        try:
             with self._phase("guard"):
                 swap.probe()
             self.step("intend")
             self.applied.move(State.COMMITTING)
-        except _Stop:
-            self.applied.move(State.REFUSED)
-            return self._report(State.REFUSED, False), [], None
-        except SutureError as error:
-            self.findings.append(Finding.of(error))
-            self.applied.move(State.REFUSED)
-            return self._report(State.REFUSED, False), [], None
-        try:
             with self._phase("commit"):
                 self._commit()
-        except SutureError as error:
-            fault = isinstance(error, Fault)
+        except Fault as error:
             self.findings.append(Finding.of(error))
-            self.applied.move(State.DAMAGED if fault else State.REFUSED)
-            if fault:
-                raise
-            return self._report(State.REFUSED, False), [], None
+            self.applied.move(State.DAMAGED)
+            raise
+        except SutureError as error:
+            return self._refused(error), [], None
         with self._phase("census"):
             self._after()
             return self._report(State.COMMITTED, True), self.old, self.applied
 
-    def run_filled(
-        self, patch_id: str, fill: Callable[[Filling], list[Row]], key: str
-    ) -> tuple[Report, list[types.CodeType], Applied | None]:
+    def prepared(self) -> Report:
+        """The report of what waits for its commit."""
+        return self._report(State.PREPARED, True)
+
+    def _refused(self, error: SutureError | None = None) -> Report:
+        if error is not None:
+            self.findings.append(Finding.of(error))
+        self.applied.move(State.REFUSED)
+        return self._report(State.REFUSED, False)
+
+    def run_filled(self, patch_id: str, fill: Callable[[Filling], list[Row]], key: str) -> Outcome:
         """As ``run``, for stores that *fill* puts into the stage."""
         self.patch_id = self.applied.patch_id = patch_id
         self.applied.key = key
@@ -284,12 +352,9 @@ class _Transaction(Locating, Fitting):
                 self._commit()
                 self._continue_run(key)
         except _Stop:
-            self.applied.move(State.REFUSED)
-            return self._report(State.REFUSED, False), [], None
+            return self._refused(), [], None
         except Refused as error:
-            self.findings.append(Finding.of(error))
-            self.applied.move(State.REFUSED)
-            return self._report(State.REFUSED, False), [], None
+            return self._refused(error), [], None
         with self._phase("census"):
             self._after()
             return self._report(State.COMMITTED, True), self.old, self.applied
@@ -613,7 +678,11 @@ class _Transaction(Locating, Fitting):
             status = work.status
             if status == "todo":
                 added = work.change.before is None
-                status = {State.COMMITTED: "added" if added else "updated", State.PLANNED: "planned"}.get(state, "kept")
+                status = {
+                    State.COMMITTED: "added" if added else "updated",
+                    State.PLANNED: "planned",
+                    State.PREPARED: "planned",
+                }.get(state, "kept")
             held = [self.held.get(id(s.function), (0, [])) for s in work.sites]
             yield Row(
                 work.target,
