@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import suture
-from suture.engine import transaction
+from suture.engine import transaction, walk
 from suture.engine.facts import fingerprint
 from suture.engine.pace import Pace
 from suture.report import Report
@@ -55,8 +55,8 @@ class Program:
     def __init__(self, world: Any) -> None:
         self.world = world
         self.m = world.module(SOURCE)
-        self.middles = [self.m.middle]
-        self.inners = [self.m.inner]
+        self.middles = self.m.middles = [self.m.middle]
+        self.inners = self.m.inners = [self.m.inner]
         self.functions = [self.m.outer, self.m.other]
 
     def patch(self, base: dict[str, int], to: dict[str, int]) -> Any:
@@ -97,10 +97,13 @@ class Program:
 
 @pytest.fixture
 def program(world: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
-    """The program at version 0, with closures; no rests, and no look for holders in all of the test's own process."""
+    """The program at version 0, with closures; no rests, and looks at this program alone, not at the test's own process."""
     monkeypatch.setattr(transaction, "Pace", partial(Pace, rests=False))
     monkeypatch.setattr(transaction.census, "holders", lambda functions, rest: {})
-    yield Program(world)
+    made = Program(world)
+    monkeypatch.setattr(walk, "module_roots", lambda: [(made.m.__name__, vars(made.m))])
+    monkeypatch.setattr(walk, "frame_roots", lambda: [])
+    yield made
     for report in reversed(suture.status()):
         suture.revert(report.patch_id)
     suture._engine().stack.clear()  # what an expected failure left can't always be reverted
