@@ -9,6 +9,6 @@ nox.options.error_on_missing_interpreters = False
 @nox.session(python=["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"])
 def tests(session: nox.Session) -> None:
     """All tests, with this Python as the one that runs them."""
-    packages = ("pytest", "pytest-xdist", "hypothesis", "tomli; python_version < '3.11'")
+    packages = ("pytest", "pytest-xdist", "hypothesis", "coverage", "gevent", "tomli; python_version < '3.11'")
     session.install("-c", "requirements-dev.txt", *packages, "-e", ".")
     session.run("pytest", "-n", "2", *session.posargs)

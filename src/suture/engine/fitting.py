@@ -7,6 +7,7 @@ Writes nothing; without evaluating (for a plan) or in full.
 from __future__ import annotations
 
 import ast
+import collections
 import sys
 import types
 from collections.abc import Collection, Mapping
@@ -205,6 +206,7 @@ class Fitting(Context):
         codes = [c for c, _ in held]
         found, left = walk.find_by_code(codes, self.pace)
         codes.pop()
+        kept = self._kept(live)
         unaccounted = 0
         mine = frames.inside(codes, self.pace)
         for code in codes:
@@ -218,7 +220,7 @@ class Fitting(Context):
                     fitted = self._code_for(work, function, new)
                     if fitted is not None:
                         self.put_code(function, fitted, new, extra=1)
-            unaccounted += max(0, left[id(code)] - sum(c.code is code for c in mine))
+            unaccounted += max(0, left[id(code)] - sum(c.code is code for c in mine) - kept.get(id(code), 0))
         self.copies[id(live)] = _copy_of(live, {id(o) for o in codes}, self.copies)
         self.applied.inner += [(n, self.copies[id(o)]) for o, n in changed if id(o) in self.copies]
         if unaccounted > 0:
@@ -233,6 +235,16 @@ class Fitting(Context):
                     evidence={"unaccounted": str(unaccounted)},
                 )
             )
+
+    def _kept(self, live: types.CodeType) -> Mapping[int, int]:
+        """References by id of a code that are ours: for a revert of the patches beneath, and to know it by its source."""
+        kept = [c for a in self.stack for e in a.undo.entries for c in (e.store.new, e.old)]
+        kept += [c for a in self.stack for pair in (*((c,) for c, _ in a.codes), *a.inner) for c in pair]
+        kept += [*(s.new for s in self.stage.stores), *(g.was for g in self.stage.guards), *self.virtual.values()]
+        # What a revert puts back has unchanged inner functions of what is live among its constants.
+        apart = {id(c): c for o in kept if type(o) is types.CodeType for c in (o, *inner_codes(o).values())}
+        here = {id(c) for c in (live, *inner_codes(live).values())}
+        return collections.Counter(map(id, [*kept, *(i for k, c in apart.items() if k not in here for i in c.co_consts)]))
 
     def _fit_defaults(self, work: Work, site: Site, evaluate: bool) -> None:
         assert work.before is not None
@@ -303,13 +315,19 @@ class Fitting(Context):
         self.virtual = {}
         if not self.replaces:
             return
-        mine = {id(s.function) for w in self.works for s in w.sites}
+        sites = [s.function for w in self.works for s in w.sites]
+        mine = {id(f) for f in sites}
+        # Inner functions that were there have entries of their own, and go with the function that made them.
+        inside = {(id(f.__globals__), f"{f.__qualname__}.<locals>") for f in sites}
         names = {(id(w.module.__dict__), n) for w in self.works for n in (w.change.names or (w.change.target.name,))}
         for applied in self.replaces:
             uncovered = [
                 e
                 for e in applied.undo.entries
-                if id(e.store.owner) not in mine and (id(e.store.owner), e.store.name) not in names and e.old is not ABSENT
+                if id(e.store.owner) not in mine
+                and (id(e.store.owner), e.store.name) not in names
+                and e.old is not ABSENT
+                and not inside & _outer(e.store.owner)
             ]
             if uncovered and not self.replace:
                 raise Refused(
@@ -353,6 +371,14 @@ def _annotations(definition: Definition) -> dict[str, ast.expr]:
     found = {p.name: p.annotation for p in definition.parameters if p.annotation is not None}
     returns = definition.returns
     return {**found, "return": returns} if returns is not None else found
+
+
+def _outer(owner: Any) -> set[tuple[int, str]]:
+    """Functions that enclose a function, each by its globals and its name with ``.<locals>``."""
+    if type(owner) is not types.FunctionType:
+        return set()
+    parts = owner.__qualname__.split(".<locals>")
+    return {(id(owner.__globals__), ".<locals>".join(parts[:i]) + ".<locals>") for i in range(1, len(parts))}
 
 
 def control() -> types.CodeType:

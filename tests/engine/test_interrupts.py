@@ -1,0 +1,148 @@
+"""A KeyboardInterrupt at each line of the transaction and of the revert: all of it or nothing, and the engine goes on."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+import suture
+from suture.engine import revert as revert_room
+from suture.engine import transaction
+from suture.engine.pace import Pace
+
+OLD = """
+LIMIT = 1
+def f(a=1, *, b=1):
+    return 'old', a, b
+class A:
+    def m(self):
+        return 'old'
+"""
+NEW = OLD.replace("'old'", "'new'").replace("=1", "=2").replace("= 1", "= 2") + "def added():\n    return 1\n"
+WATCHED = {transaction.__file__, revert_room.__file__}
+
+
+class Striker:
+    """Raises KeyboardInterrupt at the first line of the watched files that wasn't struck before."""
+
+    def __init__(self) -> None:
+        self.struck: set[tuple[str, int]] = set()
+        self.armed = False
+
+    def __call__(self, frame: Any, event: str, arg: object) -> Any:
+        if frame.f_code.co_filename not in WATCHED:
+            return None
+        if event == "line" and self.armed and (at := (frame.f_code.co_name, frame.f_lineno)) not in self.struck:
+            self.struck.add(at)
+            self.armed = False
+            raise KeyboardInterrupt(f"{at[0]}:{at[1]}")
+        return self
+
+    def during(self, run: Callable[[], Any]) -> str:
+        """Where it struck; "" if there is no new line."""
+        before = sys.gettrace()
+        self.armed = True
+        sys.settrace(self)
+        try:
+            run()
+        except KeyboardInterrupt as error:
+            return str(error)
+        finally:
+            sys.settrace(before)
+        return ""
+
+
+def stuck() -> list[str]:
+    """What an interrupt left behind that would keep the next caller out; mended, so that the test can go on."""
+    engine = suture._engine()
+    got: list[bool] = []
+
+    def take() -> None:
+        got.append(engine._lock.acquire(blocking=False))
+        if got[0]:
+            engine._lock.release()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    left = ["busy"] if engine._busy else []
+    engine._busy = False
+    if not got[0]:
+        left.append("locked")
+        engine._lock.release()
+    return left
+
+
+@pytest.fixture
+def struck(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An interrupt at each line of an apply and of a revert: (what was torn, what the status left out, what stayed stuck)."""
+    if sys.gettrace() is not None:
+        pytest.skip("needs the tracer for itself")
+    # Hundreds of applies: without the rests, and without the look for holders in all of the test's own process.
+    for room in (transaction, revert_room):
+        monkeypatch.setattr(room, "Pace", partial(Pace, rests=False), raising=False)
+    monkeypatch.setattr(transaction.census, "holders", lambda functions, rest: {})
+    m = world.module(OLD)
+    patch = world.patch(NEW)
+    names, a = set(vars(m)), m.A()
+
+    def seen() -> Any:
+        return m.f(), a.m(), m.LIMIT, set(vars(m)) - names
+
+    old = seen()
+    assert suture.apply(patch).ok
+    new = seen()
+    assert suture.revert(patch.id).ok
+    assert seen() == old != new
+    torn: list[Any] = []
+    unsaid: list[Any] = []
+    left: list[Any] = []
+    striker = Striker()
+    for forward in (True, False):
+        if not forward:
+            assert suture.apply(patch).ok
+        for _ in range(1000):
+            at = striker.during(lambda: suture.apply(patch) if forward else suture.revert(patch.id))  # noqa: B023
+            now = seen()
+            if now not in (old, new):
+                torn.append((at, now))
+            left += [(at, what) for what in stuck()]
+            if bool(suture.status()) is not (now == new):
+                unsaid.append(at)
+            if (now == new) is forward:  # back to where this direction begins
+                back = suture.revert(patch.id) if forward else suture.apply(patch)
+                assert back.ok, (at, back.words())
+            assert seen() == (old if forward else new), at
+            if not at:
+                break
+        else:
+            pytest.fail("struck for ever")
+    assert len(striker.struck) > 150
+    return torn, unsaid, left
+
+
+def test_interrupt_at_each_line(struck: Any) -> None:
+    """Wherever it strikes, everything is old or everything is new, and the opposite verb works right after."""
+    torn, _, _ = struck
+    assert torn == []
+
+
+@pytest.mark.xfail(strict=True, reason="interrupted in the census, a live patch has no report yet, and status passes over it")
+def test_status_after_an_interrupt(struck: Any) -> None:
+    """A patch is in the status if it is live, wherever the interrupt struck."""
+    _, unsaid, _ = struck
+    assert unsaid == []
+
+
+@pytest.mark.xfail(
+    strict=True, reason="between taking the lock, or noting that it is busy, and the `try` there is a line to strike"
+)
+def test_lock_after_an_interrupt(struck: Any) -> None:
+    """Neither the lock nor the note that a transaction is under way outlives the call."""
+    _, _, left = struck
+    assert left == []
