@@ -16,6 +16,7 @@ from suture.errors import Refused, SutureError
 from suture.ops.build.conserve import unexplained
 from suture.ops.build.diff import Difference, diff
 from suture.ops.build.readers import Readers, all_names
+from suture.ops.build.stale import stale
 from suture.ops.build.tree import Source, Tree
 from suture.patch import Change, FileFact, Finding, Kind, Patch, Severity
 
@@ -83,6 +84,7 @@ class _Builder:
             self._carried(module)
             self._conserved(module)
         changes = [replace(c, number=at) for at, c in enumerate(c for m in modules for c in m.difference.changes)]
+        self.findings += stale(self.old, self.new, changes, self.findings)
         self._nothing(changed, changes)
         errors = tuple(f for f in self.findings if f.severity is Severity.ERROR)
         rest = tuple(f for f in self.findings if f.severity is not Severity.ERROR)

@@ -17,7 +17,7 @@ from suture.ops.build.tree import Source
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 BLOCKS = (ast.If, ast.With, ast.Try, getattr(ast, "TryStar", ast.Try))  # TryStar: 3.11+
 _TYPE_ALIAS = getattr(ast, "TypeAlias", ast.AnnAssign)  # 3.12+
-_ENUMS = frozenset(("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum"))
+ENUMS = frozenset(("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum"))
 RECORDS = frozenset(("NamedTuple", "TypedDict"))
 _MODELS = frozenset(
     (
@@ -322,7 +322,7 @@ def same_but_annotation(old: ast.stmt, new: ast.stmt) -> bool:
     return target_names(old) == target_names(new) and ast.dump(before) == ast.dump(after)
 
 
-class _Blank(ast.NodeTransformer):
+class Blank(ast.NodeTransformer):
     """Empties bodies of functions and lambdas; what runs when the statement runs is kept."""
 
     def _function(self, node: FunctionNode) -> ast.AST:
@@ -334,6 +334,7 @@ class _Blank(ast.NodeTransformer):
     visit_FunctionDef = visit_AsyncFunctionDef = _function
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        """The same of a lambda."""
         node.body = ast.Constant(None)
         node.args = self.visit(node.args)
         return node
@@ -341,7 +342,7 @@ class _Blank(ast.NodeTransformer):
 
 def blanked_dump(node: ast.stmt) -> str:
     """The statement without the bodies of the functions it makes."""
-    return ast.dump(_Blank().visit(copy.deepcopy(node)))
+    return ast.dump(Blank().visit(copy.deepcopy(node)))
 
 
 def signature(node: ast.stmt) -> tuple[str, ...]:
@@ -377,7 +378,7 @@ class Lineage:
         """What a class statement makes of its assignments: "enum" members, "fields", a "model", or ""."""
         family = [node, *self.ancestors(node)]
         bases = {last_name(b) for n in family for b in n.bases}
-        if any(b in _ENUMS or b.endswith("Enum") for b in bases):
+        if any(b in ENUMS or b.endswith("Enum") for b in bases):
             return "enum"
         if bases & _MODELS:
             return "model"

@@ -28,6 +28,7 @@ _SKIP = frozenset(("__pycache__", "node_modules", "site-packages", "venv"))
 _OUTPUTS = frozenset(("build", "dist"))  # only directly below the root, and only if they aren't packages
 _LEFT_OUT = (".pyc", ".pyo", ".suture")
 _ROOTS = ("src", "lib")
+_WORD = re.compile(rb"[A-Za-z_\x80-\xff][\w\x80-\xff]*")
 _UNICODE_PREFIX = re.compile(r"\b[uU][\"']")
 _FLAGS = {name: getattr(__future__, name).compiler_flag for name in ("annotations", "barry_as_FLUFL")}
 
@@ -94,6 +95,12 @@ class Source:
                     flags |= _FLAGS.get(alias.name, 0)
         return flags
 
+    @cached_property
+    def stars(self) -> tuple[str, ...]:
+        """Modules of its ``import *``."""
+        nodes = ast.walk(self.tree) if "import *" in self.text else ()
+        return tuple(self.absolute(n) for n in nodes if isinstance(n, ast.ImportFrom) and n.names[0].name == "*")
+
     def absolute(self, node: ast.ImportFrom) -> str:
         """Dotted name of the module that a ``from`` import means in this file."""
         if not node.level:
@@ -140,6 +147,7 @@ class Tree:
         self.files = {alias: root} if alias else dict(sorted(self._list()))
         self._bytes: dict[str, bytes] = {}
         self._sources: dict[str, Source] = {}
+        self._words: dict[str, frozenset[bytes]] = {}
 
     def _list(self) -> Iterator[tuple[str, Path]]:
         for folder, below, names in os.walk(self.root):  # doesn't follow links to folders: they may lead in a circle
@@ -168,6 +176,12 @@ class Tree:
         if path not in self._bytes:
             self._bytes[path] = self.files[path].read_bytes()
         return self._bytes[path]
+
+    def words_of(self, path: str) -> frozenset[bytes]:
+        """Names, keywords and words in a file."""
+        if path not in self._words:
+            self._words[path] = frozenset(_WORD.findall(self.bytes_of(path)))
+        return self._words[path]
 
     def module_of(self, path: str) -> str:
         """
