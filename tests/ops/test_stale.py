@@ -192,6 +192,12 @@ def test_names_are_followed_in_packages(made) -> None:
             "    def all(self): return self.a.fill()\nX = B().all()\n",
             ["m:X"],
         ),
+        (
+            "class A:\n    def __getitem__(self, i): return 1\nclass B:\n    def __init__(self):\n        self.a = A()\n"
+            "    def all(self): return self.a[0]\nX = B().all()\n",
+            ["m:X"],
+        ),
+        ("class A:\n    def f(self): return 1\n    def h(self, a=Z().f()): pass\nclass Z(A): pass\n", ["m:A.h"]),
     ],
 )
 def test_objects_are_known_by_what_made_them(made, text: str, targets: list[str]) -> None:

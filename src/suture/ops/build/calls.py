@@ -17,11 +17,12 @@ from suture.errors import SutureError
 from suture.ops.build import nodes
 from suture.ops.build.tree import Source, Tree
 
-__all__ = ["Calls", "Class", "Frame", "Function", "Module", "Object", "Value", "running"]
+__all__ = ["FOLLOWED", "Calls", "Class", "Frame", "Function", "Module", "Object", "Value", "running"]
 
 # Call what they're given, at once (map and filter at least as soon as somebody looks).
 _EAGER = frozenset(("map", "filter", "sorted", "min", "max", "reduce", "accumulate", "starmap", "groupby"))
 _DEPTH = 200  # expressions in expressions that are followed
+FOLLOWED = (ast.Name, ast.Attribute, ast.Call, ast.Lambda, ast.IfExp, ast.BoolOp, ast.NamedExpr, ast.Await)  # by values()
 _MAKERS = ("__new__", "__init__", "__post_init__", "__attrs_post_init__")
 _META_MAKERS = ("__prepare__", "__new__", "__init__")
 _DESCRIPTORS = frozenset(("property", "cached_property"))

@@ -226,7 +226,8 @@ def statements(body: Iterable[ast.stmt], *, typing: bool = False) -> Iterator[as
         yield from statements([*inner, *getattr(node, "orelse", []), *getattr(node, "finalbody", [])], typing=typing)
 
 
-def _binds(node: ast.stmt) -> Iterator[str]:
+def binds(node: ast.stmt) -> Iterator[str]:
+    """Names that a statement itself binds at run time; accessors and overloads bind none of their own."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield from (a.asname or a.name.partition(".")[0] for a in node.names)
     elif isinstance(node, FunctionNode | ast.ClassDef):
@@ -242,13 +243,13 @@ def _binds(node: ast.stmt) -> Iterator[str]:
 
 def bound_names(body: Iterable[ast.stmt]) -> frozenset[str]:
     """Names that a module or class body binds at run time, in conditional blocks too."""
-    found = {n for node in statements(body) for n in _binds(node)}
+    found = {n for node in statements(body) for n in binds(node)}
     return frozenset(found | {node.name for node in statements(body) if isinstance(node, FunctionNode)})
 
 
 def bound_often(body: Iterable[ast.stmt]) -> frozenset[str]:
     """Names that a body binds more than once."""
-    counts = Counter(n for node in statements(body) for n in _binds(node))
+    counts = Counter(n for node in statements(body) for n in binds(node))
     return frozenset(n for n, count in counts.items() if count > 1)
 
 

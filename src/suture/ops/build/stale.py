@@ -14,12 +14,13 @@ import copy
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from suture.errors import SutureError
 from suture.ops.build import nodes
-from suture.ops.build.calls import Calls, Class, Frame, Function, Object
+from suture.ops.build.calls import FOLLOWED, Calls, Class, Frame, Function, Object
 from suture.ops.build.conserve import parsed
 from suture.ops.build.tree import Source, Tree
 from suture.patch import Change, Finding, Kind, Severity
@@ -28,6 +29,7 @@ __all__ = ["stale"]
 
 _MANY = 6  # values that were made the same way and get a finding each
 _WORD = re.compile(r"[^\W\d]\w*")
+_KEPT = re.compile(r"^[ \t]+self\.(\w+)\b[^=\n]*=(.*)$", re.MULTILINE)  # what objects have
 _Callable = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
@@ -98,7 +100,7 @@ class _Side:
         self._methods: dict[str, list[Function]] | None = None
         for change in changes:
             self._take(change, new, was)
-        self.words = {w for w in self.words if w and not nodes.is_dunder(w)}
+        self.words.discard("")
         if self.any:
             self._spread()
         self.calls = Calls(tree, self.added if was else {}, self._by_method)
@@ -117,11 +119,11 @@ class _Side:
             if change.kind is Kind.FUNCTION and scope.classes and isinstance(theirs, nodes.FunctionNode):
                 self.added[target.path, ".".join(scope.classes), target.name] = theirs
                 self.changed |= {theirs: str(target)} if was else {}
-                self.words |= {target.name, *scope.classes}
+                self.words |= _called_by(target.name, scope.classes)
             return
         if change.kind is Kind.VALUE:
             self.values[target.module, target.qualname] = str(target)
-            self.words |= {target.name, *scope.classes}
+            self.words.add(target.name)
         if change.kind not in (Kind.FUNCTION, Kind.NESTED) or theirs is None:
             return
         mine = _statement(self.tree.source(target.path), scope.line_before if was else scope.line_after, target.name)
@@ -131,7 +133,7 @@ class _Side:
         self.others[mine] = other
         for node in _changed(mine, other):
             self.changed[node] = str(target)
-            self.words |= {target.name, *scope.classes, *nodes.target_names(mine)}
+            self.words |= {*_called_by(target.name, scope.classes), *nodes.target_names(mine)}
 
     def _spread(self) -> None:
         """Add the names of whatever mentions a name that matters, until there are no more."""
@@ -182,7 +184,7 @@ class _Side:
 
     def at_import(self, said: Mapping[str, set[int]]) -> Iterator[Finding]:
         """What an import made with old code; not the statements of these lines."""
-        runs = _Runs(self.calls, self.others, added=False)
+        runs = _Runs(self.calls, self.words, self.others, added=False)
         found: dict[tuple[str, ...], list[tuple[_Run, list[Function]]]] = defaultdict(list)
         for path in sorted(self._units):
             source, skip = self._source(path), said.get(path, set())
@@ -199,7 +201,7 @@ class _Side:
 
     def at_apply(self, changes: Iterable[Change]) -> Iterator[Finding]:
         """What is evaluated with old code when the patch is applied: it goes live after that."""
-        runs = _Runs(self.calls, self.others, added=True)
+        runs = _Runs(self.calls, self.words, self.others, added=True)
         for change in changes:
             source = self.tree.source(change.target.path)
             node = _statement(source, change.scope.line_after, change.target.name)
@@ -248,6 +250,11 @@ class _Side:
         return Finding("value-stale", Severity.WARNING, self._target(run), words, hint, evidence)
 
 
+def _called_by(name: str, classes: Sequence[str]) -> set[str]:
+    """Names that a call of it mentions."""
+    return {name} if not nodes.is_dunder(name) else set(classes[-1:])
+
+
 def _told(way: Sequence[Function]) -> str:
     """ "m:h, which calls m:g"."""
     if len(way) > 3:
@@ -288,17 +295,21 @@ class _Runs:
 
     Args:
         calls: Who knows the tree.
+        words: Names of what can lead to a change.
         others: Functions that change, and what they are on the other side.
         added: True if only what this side alone has is meant: of a function that changes, its new defaults.
     """
 
-    def __init__(self, calls: Calls, others: Mapping[ast.stmt, ast.stmt], *, added: bool) -> None:
-        self._calls, self._others, self._added = calls, others, added
+    def __init__(self, calls: Calls, words: AbstractSet[str], others: Mapping[ast.stmt, ast.stmt], *, added: bool) -> None:
+        self._calls, self._words, self._others, self._added = calls, words, others, added
 
     def of(self, body: Iterable[ast.stmt], frame: Frame, *, main: bool = False) -> Iterator[_Run]:
         """Of these statements; in the main block (*main*) only what binds a name."""
         for node in body:
-            if isinstance(node, nodes.FunctionNode):
+            if self._words.isdisjoint(_mentioned(frame.source, node)):
+                if isinstance(node, ast.ClassDef):
+                    yield from self.of(node.body, self._calls.class_body(Class(node, frame)))
+            elif isinstance(node, nodes.FunctionNode):
                 yield from self._function(node, frame)
             elif isinstance(node, ast.ClassDef):
                 yield from self._class(node, frame)
@@ -353,13 +364,41 @@ def _defaults(node: ast.stmt) -> list[ast.expr]:
 
 
 def _units(source: Source, body: Iterable[ast.stmt]) -> Iterator[_Unit]:
-    """Each definition and assignment by its text, classes also by their methods; names that the language calls lead nowhere."""
+    """
+    Each definition and assignment by its text.
+
+    Whoever calls a method mentions its name; a class's own name stands for what runs without being named: its body, and the
+    methods that the language calls.
+    """
     for node in nodes.statements(body):
         if isinstance(node, ast.ClassDef):
             yield from _units(source, node.body)
-        names = {node.name} if isinstance(node, nodes.FunctionNode | ast.ClassDef) else nodes.bound_names([node])
-        if names := frozenset(n for n in names if not nodes.is_dunder(n)):
-            yield names, frozenset(_WORD.findall(_text(source, node)))
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((frozenset((a.asname,)), frozenset(a.name.split("."))) for a in node.names if a.asname)
+        elif kept := frozenset(n for n in _led_by(node) if not nodes.is_dunder(n)):
+            yield kept, _mentioned(source, node)
+        if isinstance(node, nodes.FunctionNode):
+            for name, value in _KEPT.findall(_text(source, node)):
+                yield frozenset((name,)), frozenset(_WORD.findall(value))
+
+
+def _led_by(node: ast.stmt) -> Iterator[str]:
+    """Names that stand for a function, a class or an object in what follows; not those of tables and numbers."""
+    if isinstance(node, nodes.FunctionNode):
+        yield node.name
+    elif isinstance(node, ast.ClassDef | ast.With | ast.AsyncWith) or isinstance(nodes.value_of(node), FOLLOWED):
+        yield from nodes.binds(node)
+
+
+def _mentioned(source: Source, node: ast.stmt) -> frozenset[str]:
+    """Words of a statement's text; of a class without its docstring and its named methods, of a function without its docstring."""
+    if not isinstance(node, ast.ClassDef):
+        return frozenset(_WORD.findall(_text(source, node)))
+    lines = list(source.lines[nodes.first_line(node) - 1 : node.body[0].lineno])
+    for inner in node.body:
+        if not (nodes.is_doc(inner) or (isinstance(inner, nodes.FunctionNode) and not nodes.is_dunder(inner.name))):
+            lines.append(_text(source, inner))
+    return frozenset(_WORD.findall("".join(lines)))
 
 
 def _text(source: Source, node: ast.stmt) -> str:
