@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
@@ -33,6 +34,7 @@ __all__ = [
     "Severity",
     "Target",
     "dump",
+    "is_name",
     "load",
 ]
 
@@ -40,6 +42,8 @@ FORMAT = 1
 MAX_BYTES = 32 * 1024 * 1024
 MAX_LINE = 4 * 1024 * 1024
 MAX_CHANGES = 20_000
+MAX_NAME = 100  # bytes: with the hash and an ending it must fit into a file's name
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 class Severity(str, Enum):
@@ -280,6 +284,11 @@ class Patch:
 KNOWN_NEEDS = frozenset(str(k) for k in Kind) | frozenset(f"expect-{e}" for e in Expect)
 
 
+def is_name(text: str) -> bool:
+    """True if a patch may be called that: letters, digits, ``_``, ``-`` and ``.``, as the id becomes a part of file names."""
+    return _NAME.fullmatch(text) is not None and len(text.encode("utf-8", "surrogatepass")) <= MAX_NAME
+
+
 def patch_id(name: str, lines: Iterable[bytes]) -> str:
     """The id of a patch of that name with these change lines."""
     return f"{name}-{_sha(lines).hexdigest()[:12]}"
@@ -440,6 +449,8 @@ def _check_header(header: dict[str, Any], lines: list[bytes], source: str) -> No
             target=source,
             hint="build it with the suture that the process runs, or restart with a newer one",
         )
+    if not is_name(str(header.get("name"))):
+        raise _bad(source, 1, f"{str(header.get('name'))[:MAX_NAME]!r} can't be the name of a patch")
     count = header.get("changes")
     if not isinstance(count, int) or count > MAX_CHANGES:
         raise _bad(source, 1, f"changes is {count!r}, a number up to {MAX_CHANGES} is meant")

@@ -18,7 +18,7 @@ from suture.ops.build.diff import Difference, diff
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.stale import stale
 from suture.ops.build.tree import Source, Tree
-from suture.patch import Change, FileFact, Finding, Kind, Patch, Severity
+from suture.patch import Change, FileFact, Finding, Kind, Patch, Severity, is_name
 
 __all__ = ["build"]
 
@@ -39,8 +39,11 @@ def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = N
         The patch.  What can't be carried is in ``left_out`` (errors), what a person should know in ``remarks``.
 
     Raises:
-        Refused: no-tree (a side isn't there, or one is a file and the other a folder).
+        Refused: bad-name, no-tree (a side isn't there, or one is a file and the other a folder).
     """
+    if not is_name(name):
+        hint = "letters, digits, _, - and . can be used, up to 100 bytes"
+        raise Refused("bad-name", f"{name[:100]!r} can't be the name of a patch", hint=hint)
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _DEPTH))
     try:
