@@ -258,7 +258,7 @@ class Patch:
         name: What a person calls it.
         changes: In order.
         files: The files that the changes come from.
-        left_out: What the difference has and the patch doesn't; not empty means a partial patch.
+        left_out: What the difference has and the patch doesn't, or has for a person to accept; not empty means a partial patch.
         remarks: Warnings and notes of the builder.
         meta: author, reason, expires: not in the id.
     """

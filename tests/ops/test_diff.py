@@ -335,3 +335,16 @@ def test_encodings_are_those_of_pep_263(made) -> None:
 def test_files_with_nul_bytes_are_a_syntax_error(made) -> None:
     """Whatever the parser of this Python raises for it."""
     assert said(made({"m.py": "x = 1\n"}, {"m.py": b"x = 1\0\n"}))[0].startswith("syntax-error m.py")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("def f():\n    return 1\n", "def f():\n    yield 1\n", "kind-changed"),
+        ("def f():\n    return 1\n", "@d\ndef f():\n    return 2\n", "decorators-changed"),
+    ],
+)
+def test_what_a_person_may_accept_is_carried_with_its_error(made, old: str, new: str, code: str) -> None:
+    """No whole patch comes of it; a partial one has the change, for `accept` in the process."""
+    patch = made(old, new)
+    assert (carried(patch), [f"{f.code} {f.target}" for f in patch.left_out]) == (["function m:f"], [f"{code} m:f"])

@@ -36,7 +36,8 @@ def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = N
         meta: author, reason, expires.
 
     Returns:
-        The patch.  What can't be carried is in ``left_out`` (errors), what a person should know in ``remarks``.
+        The patch.  What can't be carried is in ``left_out`` (errors), what a person should know in ``remarks``.  A change that
+        only the judge is against is in ``changes`` and its finding in ``left_out``: a process takes it if a person accepts that.
 
     Raises:
         Refused: bad-name, no-tree (a side isn't there, or one is a file and the other a folder).
