@@ -91,11 +91,19 @@ class _Differ:
         old, new = self.old.tree.body, self.new.tree.body
         self._body(old, new, _Scope(bound=nodes.bound_names(old), often=nodes.bound_often(old) | nodes.bound_often(new)))
         if self.old.future_flags != self.new.future_flags:
-            first = self.new.tree.body[0] if self.new.tree.body else None
-            words = "from __future__ imports differ: changed functions are compiled the new way, unchanged ones stay as they are"
-            self._say("future-changed", _NOTE, _Scope(), words, new=first)
+            self._future_differs()
         self.out.changes.sort(key=lambda c: c.scope.line_after)
         return self.out
+
+    def _future_differs(self) -> None:
+        """Said by its place alone: what a ``__future__`` import does is counted by its flags, not by its lines."""
+        words = "from __future__ imports differ: changed functions are compiled the new way, unchanged ones stay as they are"
+        if self.old.has_text_annotations != self.new.has_text_annotations:
+            form = "text" if self.new.has_text_annotations else "an object"
+            words += f"; an annotation becomes {form} only where it changes itself, the others keep their form"
+        source = self.new if self.new.future_flags & ~self.old.future_flags else self.old
+        futures = (n for n in source.tree.body if isinstance(n, ast.ImportFrom) and n.module == "__future__")
+        self._say("future-changed", _NOTE, _Scope(), words, place=next(futures))
 
     # ------------------------------------------------------------ walking
 

@@ -95,6 +95,11 @@ class Source:
                     flags |= _FLAGS.get(alias.name, 0)
         return flags
 
+    @property
+    def has_text_annotations(self) -> bool:
+        """True if annotations aren't evaluated (PEP 563)."""
+        return bool(self.future_flags & _FLAGS["annotations"])
+
     @cached_property
     def stars(self) -> tuple[str, ...]:
         """Modules of its ``import *``."""
