@@ -233,9 +233,9 @@ class _Differ:
             had |= nodes.bound_names(ancestor.body) if ancestor is not old else set()
         makers = [m for m in nodes.methods(new) if m.name in _MAKERS]
         fresh = {n for m in makers for n in nodes.self_names(m, ast.Store)} - had - nodes.bound_names(new.body)
-        before = {m.name: ast.dump(m) for m in nodes.methods(old)}
+        before = {m.name: nodes.dump_of(self.old, m) for m in nodes.methods(old)}
         for method in nodes.methods(new):
-            if not fresh or method.name in _MAKERS or before.get(method.name) == ast.dump(method):
+            if not fresh or method.name in _MAKERS or before.get(method.name) == nodes.dump_of(self.new, method):
                 continue
             lacking = sorted(fresh & set(nodes.self_names(method, ast.Load)) - set(nodes.asked_for(method)))
             if lacking:

@@ -85,21 +85,21 @@ def items(body: Sequence[ast.stmt], source: Source) -> list[Item]:
 def _items_of(node: ast.stmt, at: int, source: Source) -> Iterator[Item]:
     if isinstance(node, FunctionNode):
         kind = "overload" if "overload" in decorators(node) else "def"
-        yield Item((kind, node.name, _slot_detail(node)), node, node, ast.dump(node), at, (node.name,))
+        yield Item((kind, node.name, _slot_detail(node)), node, node, dump_of(source, node), at, (node.name,))
     elif isinstance(node, ast.ClassDef):
-        yield Item(("class", node.name, ""), node, node, ast.dump(node), at, (node.name,))
+        yield Item(("class", node.name, ""), node, node, dump_of(source, node), at, (node.name,))
     elif isinstance(node, ast.Import | ast.ImportFrom):
         yield from _imports(node, at, source)
     elif is_doc(node) or isinstance(node, ast.Pass):
         return
     elif name := target_name(node):
         kind = "annotation" if isinstance(node, ast.AnnAssign) and node.value is None else "value"
-        yield Item((kind, name, ""), node, node, ast.dump(node), at, target_names(node))
+        yield Item((kind, name, ""), node, node, dump_of(source, node), at, target_names(node))
     elif isinstance(node, BLOCKS):
         kind = "typing" if is_typing(node) and not getattr(node, "orelse", []) else "block"
-        yield Item((kind, "", header(node)), node, node, ast.dump(node), at)
+        yield Item((kind, "", header(node)), node, node, dump_of(source, node), at)
     else:
-        yield Item(("statement", "", ""), node, node, ast.dump(node), at)
+        yield Item(("statement", "", ""), node, node, dump_of(source, node), at)
 
 
 def _imports(node: ast.Import | ast.ImportFrom, at: int, source: Source) -> Iterator[Item]:
@@ -422,6 +422,38 @@ def asked_for(method: FunctionNode) -> Iterator[str]:
         if isinstance(node, ast.Call) and last_name(node.func) == "hasattr" and len(node.args) == 2:
             if isinstance(node.args[1], ast.Constant) and isinstance(node.args[1].value, str):
                 yield node.args[1].value
+
+
+def dump(node: ast.AST) -> str:
+    """
+    Equal for equal meaning: as ``ast.dump``, in a third of its time.
+
+    Positions don't count, nor does the ``u`` of a string.
+    """
+    kind = type(node)
+    if kind is ast.Name:
+        return f"Name({node.id},{type(node.ctx).__name__})"  # type: ignore[attr-defined]
+    if kind is ast.Constant:
+        return f"Constant({type(node.value).__name__}:{node.value!r})"  # type: ignore[attr-defined]
+    parts = []
+    for name in kind._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, ast.AST):
+            parts.append(dump(value))
+        elif type(value) is list:
+            parts.append(f"[{','.join([dump(v) if isinstance(v, ast.AST) else repr(v) for v in value])}]")
+        else:
+            parts.append(repr(value))
+    return f"{kind.__name__}({','.join(parts)})"
+
+
+def dump_of(source: Source, node: ast.stmt) -> str:
+    """The same of a statement of a file; worked out once for both sides, where both have it letter for letter."""
+    text = "".join(source.lines[first_line(node) - 1 : node.end_lineno])
+    key = (text, node.col_offset, node.end_col_offset, type(node), source.future_flags)
+    if key not in source.dumps:
+        source.dumps[key] = dump(node)
+    return source.dumps[key]
 
 
 # ---------------------------------------------------------------- text

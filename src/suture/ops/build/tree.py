@@ -16,7 +16,7 @@ import re
 import tokenize
 import warnings
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class Source:
     path: str
     module: str
     text: str
+    dumps: dict[tuple[object, ...], str] = field(default_factory=dict, compare=False, repr=False)  # see nodes.dump_of
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -117,13 +118,18 @@ class Source:
 
     def imports(self) -> Iterator[str]:
         """Dotted names that its imports may mean as modules, wherever they stand."""
-        for node in ast.walk(self.tree):
+        todo: list[ast.AST] = list(self.tree.body)
+        while todo:
+            node = todo.pop()
             if isinstance(node, ast.Import):
                 yield from (a.name for a in node.names)
             elif isinstance(node, ast.ImportFrom):
                 base = self.absolute(node)
                 yield base
                 yield from (f"{base}.{a.name}" for a in node.names)
+            else:  # an import is no part of an expression
+                for inner in ("body", "handlers", "cases", "orelse", "finalbody"):
+                    todo += getattr(node, inner, ())
 
 
 def _syntax_error(path: str, error: Exception) -> Refused:
@@ -152,6 +158,7 @@ class Tree:
         self.files = {alias: root} if alias else dict(sorted(self._list()))
         self._bytes: dict[str, bytes] = {}
         self._sources: dict[str, Source] = {}
+        self.dumps: dict[tuple[object, ...], str] = {}
         self._words: dict[str, frozenset[bytes]] = {}
 
     def _list(self) -> Iterator[tuple[str, Path]]:
@@ -231,7 +238,16 @@ class Tree:
             Refused: encoding.
         """
         if path not in self._sources:
-            self._sources[path] = Source(path, self.module_of(path), _decoded(path, self.bytes_of(path)))
+            like, module = self._like, self.module_of(path)
+            if (
+                like is not self
+                and path in like.files
+                and like.bytes_of(path) == self.bytes_of(path)
+                and like.module_of(path) == module
+            ):
+                self._sources[path] = like.source(path)  # parsed once
+            else:
+                self._sources[path] = Source(path, module, _decoded(path, self.bytes_of(path)), like.dumps)
         return self._sources[path]
 
 
