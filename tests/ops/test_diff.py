@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
+from suture.errors import Refused
 from suture.ops.build import build
 from suture.patch import Kind, Patch
 
@@ -348,3 +351,23 @@ def test_what_a_person_may_accept_is_carried_with_its_error(made, old: str, new:
     """No whole patch comes of it; a partial one has the change, for `accept` in the process."""
     patch = made(old, new)
     assert (carried(patch), [f"{f.code} {f.target}" for f in patch.left_out]) == (["function m:f"], [f"{code} m:f"])
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_build_leaves_the_interpreter_as_it_was(made, collects: bool) -> None:
+    """The collector and the limit of recursion, after an error too."""
+    limit = sys.getrecursionlimit()
+    (gc.enable if collects else gc.disable)()
+    try:
+        made("x = 1\n", "x = 2\n")
+        with pytest.raises(Refused):
+            build(Path("nowhere"), Path("nowhere"), name="fix")
+        assert (gc.isenabled(), sys.getrecursionlimit()) == (collects, limit)
+    finally:
+        gc.enable()
+
+
+def test_what_reads_alike_means_the_same_in_its_place_alone(made) -> None:
+    """Statements of one line, of a class and of a function that have the same text on it."""
+    assert carried(made("a = 1; b = 1\nclass A: a = 1; b = 1\n", "a = 1; b = 1\nclass A: a = 1; b = 2\n")) == ["value m:A.b"]
+    assert carried(made("x = 'u'; y = u'u'\n", "x = u'u'; y = 'u'\n")) == []

@@ -5,6 +5,7 @@ From two trees to a patch: which files differ, what each difference is, in which
 from __future__ import annotations
 
 import ast
+import gc
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,12 +46,16 @@ def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = N
     if not is_name(name):
         hint = "letters, digits, _, - and . can be used, up to 100 bytes"
         raise Refused("bad-name", f"{name[:100]!r} can't be the name of a patch", hint=hint)
-    limit = sys.getrecursionlimit()
+    limit, collects = sys.getrecursionlimit(), gc.isenabled()
     sys.setrecursionlimit(max(limit, _DEPTH))
+    # Syntax trees are many objects and no circles: half of the time went into looking for some (1,000 modules, 3.11).
+    gc.disable()
     try:
         return _Builder(old, new).run(name, meta or {})
     finally:
         sys.setrecursionlimit(limit)
+        if collects:
+            gc.enable()
 
 
 @dataclass

@@ -306,6 +306,8 @@ class _Runs:
     def of(self, body: Iterable[ast.stmt], frame: Frame, *, main: bool = False) -> Iterator[_Run]:
         """Of these statements; in the main block (*main*) only what binds a name."""
         for node in body:
+            if isinstance(node, nodes.FunctionNode) and not (node.decorator_list or _defaults(node)):
+                continue
             if self._words.isdisjoint(_mentioned(frame.source, node)):
                 if isinstance(node, ast.ClassDef):
                     yield from self.of(node.body, self._calls.class_body(Class(node, frame)))
