@@ -295,3 +295,28 @@ def test_many_that_were_made_the_same_way_are_one_finding(made) -> None:
     (found,) = made(G + "".join(f"X{n} = g({n})\n" for n in range(9))).remarks
     assert (found.target, found.evidence["also"].count("m:X")) == ("m:X0", 8)
     assert found.message.startswith("X0 was made (and 8 more) at import by m:g")
+
+
+@pytest.mark.parametrize(
+    ("line", "targets"),
+    [
+        ("def h(f):\n    return f()\nX = h(g)\nY = h(f=g)\nZ = h(len)\n", ["m:X", "m:Y"]),
+        ("def h(f, /, *, k=None):\n    return k()\nX = h(g)\nY = h(1, k=g)\n", ["m:Y"]),
+        ("class A:\n    def __init__(self, f): self.v = f()\nX = A(g)\n", ["m:X"]),
+        ("def h(f):\n    def inner():\n        return f()\n    return inner\nX = h(g)\n", []),
+        ("def h(f):\n    return f\nX = h(g)\n", []),
+    ],
+)
+def test_function_that_is_handed_over_and_called(made, line: str, targets: list[str]) -> None:
+    """By the function itself that it's handed to; what only keeps it keeps a reference."""
+    assert stale(made(f"{G}{line}")) == targets
+
+
+def test_registrations_are_run_by_the_function_they_belong_to(made) -> None:
+    """Any of them: which one is decided by the argument."""
+    text = (
+        "import functools\n@functools.singledispatch\ndef f(x): return 0\n@f.register(int)\ndef _(x): return h()\n"
+        "@f.register\ndef _(x: str): return 1\ndef h(): return 3\nX = f(3)\nY = f\n"
+    )
+    assert stale(made(text)) == ["m:X"]
+    assert stale(made(text, ("return 3", "return 4"))) == ["m:X"]

@@ -17,7 +17,7 @@ from suture.errors import SutureError
 from suture.ops.build import nodes
 from suture.ops.build.tree import Source, Tree
 
-__all__ = ["FOLLOWED", "Calls", "Class", "Frame", "Function", "Module", "Object", "Value", "running"]
+__all__ = ["FOLLOWED", "Calls", "Class", "Frame", "Function", "Module", "Object", "Value", "registered_with", "running"]
 
 # Call what they're given, at once (map and filter at least as soon as somebody looks).
 _EAGER = frozenset(("map", "filter", "sorted", "min", "max", "reduce", "accumulate", "starmap", "groupby"))
@@ -372,6 +372,8 @@ class Calls:
             yield value
             for decorator in getattr(value.node, "decorator_list", ()):
                 yield from self.decorated(decorator, value.frame, wrappers=True)
+                if nodes.last_name(decorator).startswith("singledispatch"):
+                    yield from self._registered(value)
         elif isinstance(value, Object):
             yield from self.special(value, "__call__")
         elif isinstance(value, Class):
@@ -379,6 +381,14 @@ class Calls:
                 yield from self.special(Object(value), name)
             for owner in self.mro(value):
                 yield from self._factories(owner)
+
+    def _registered(self, function: Function) -> Iterator[Function]:
+        """What its own module or class registers with it: which one a call runs is decided by what it's given."""
+        frame = function.frame
+        body = frame.owner.node.body if frame.is_class and frame.owner is not None else frame.source.tree.body
+        for node in nodes.statements(body):
+            if isinstance(node, nodes.FunctionNode) and getattr(function.node, "name", "") in registered_with(node):
+                yield Function(node, frame, function.me)
 
     def decorated(self, decorator: ast.expr, frame: Frame, *, wrappers: bool = False) -> Iterator[Function]:
         """Functions that applying a decorator runs, or those that it puts around what it decorates."""
@@ -443,7 +453,9 @@ class Calls:
     def _called(self, node: ast.Call, frame: Frame) -> Iterator[Function]:
         values = self.values(node.func, frame)
         for value in values:
-            yield from self.runs(value)
+            for function in self.runs(value):
+                yield function
+                yield from self._handed(node, function, frame)
         if not values and isinstance(node.func, ast.Attribute) and self._is_unknown(node.func.value, frame):
             if node.func.attr not in _BUILTIN_METHODS:
                 yield from self.by_method(node.func.attr)
@@ -452,6 +464,18 @@ class Calls:
                 for value in self.values(given, frame):
                     if isinstance(value, Function | Class):
                         yield from self.runs(value)
+
+    def _handed(self, node: ast.Call, callee: Function, frame: Frame) -> Iterator[Function]:
+        """Functions that a call hands over and that the body of what is called calls."""
+        args = [*callee.node.args.posonlyargs, *callee.node.args.args][callee.me is not None :]
+        named = {a.arg for a in (*args, *callee.node.args.kwonlyargs)}
+        given = {a.arg: e for a, e in zip(args, node.args, strict=False)} | {
+            k.arg: k.value for k in node.keywords if k.arg in named
+        }
+        found = [(n, v) for n, e in given.items() for v in self.values(e, frame) if isinstance(v, Function | Class)]
+        if found:
+            called = {n.func.id for n in running(_parts(callee)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+            yield from (f for name, value in found if name in called for f in self.runs(value))
 
     def _is_unknown(self, node: ast.expr, frame: Frame) -> bool:
         """True if nothing says what it is: not even that it comes from outside the tree."""
@@ -525,6 +549,12 @@ class Calls:
                     before[there] = here
                     todo.append(there)
         return []
+
+
+def registered_with(node: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """``f`` of ``@f.register`` and ``@f.register(int)``."""
+    made = (d.func if isinstance(d, ast.Call) else d for d in node.decorator_list)
+    return {nodes.last_name(d.value) for d in made if isinstance(d, ast.Attribute) and d.attr == "register"}
 
 
 def _parts(function: Function) -> Sequence[ast.AST]:

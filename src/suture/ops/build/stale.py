@@ -20,7 +20,7 @@ from itertools import zip_longest
 
 from suture.errors import SutureError
 from suture.ops.build import nodes
-from suture.ops.build.calls import FOLLOWED, Calls, Class, Frame, Function, Object
+from suture.ops.build.calls import FOLLOWED, Calls, Class, Frame, Function, Object, registered_with
 from suture.ops.build.conserve import parsed
 from suture.ops.build.tree import Source, Tree
 from suture.patch import Change, Finding, Kind, Severity
@@ -134,6 +134,7 @@ class _Side:
         for node in _changed(mine, other):
             self.changed[node] = str(target)
             self.words |= {*_called_by(target.name, scope.classes), *nodes.target_names(mine)}
+            self.words |= registered_with(mine) if isinstance(mine, nodes.FunctionNode) else set()
 
     def _spread(self) -> None:
         """Add the names of whatever mentions a name that matters, until there are no more."""
@@ -387,7 +388,7 @@ def _units(source: Source, body: Iterable[ast.stmt]) -> Iterator[_Unit]:
 def _led_by(node: ast.stmt) -> Iterator[str]:
     """Names that stand for a function, a class or an object in what follows; not those of tables and numbers."""
     if isinstance(node, nodes.FunctionNode):
-        yield node.name
+        yield from (node.name, *registered_with(node))
     elif isinstance(node, ast.ClassDef | ast.With | ast.AsyncWith) or isinstance(nodes.value_of(node), FOLLOWED):
         yield from nodes.binds(node)
 
