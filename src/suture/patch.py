@@ -12,6 +12,7 @@ between two (one big document is a 2 ms hold of the GIL for 1,000 functions).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
@@ -40,6 +41,7 @@ __all__ = [
     "Severity",
     "Target",
     "dump",
+    "is_name",
     "load",
     "sha256",
 ]
@@ -49,6 +51,8 @@ FORMAT = 1
 MAX_BYTES = 32 * 1024 * 1024
 MAX_LINE = 4 * 1024 * 1024
 MAX_CHANGES = 20_000
+MAX_NAME = 100  # bytes: with the hash and an ending it must fit into a file's name
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 def _go_on() -> None:
@@ -267,7 +271,7 @@ class Patch:
         name: What a person calls it.
         changes: In order.
         files: The files that the changes come from.
-        left_out: What the difference has and the patch doesn't; not empty means a partial patch.
+        left_out: What the difference has and the patch doesn't, or has for a person to accept; not empty means a partial patch.
         remarks: Warnings and notes of the builder.
         meta: author, reason, expires: not in the id.
     """
@@ -295,6 +299,11 @@ class Patch:
 
 
 KNOWN_NEEDS = frozenset(str(k) for k in Kind) | frozenset(f"expect-{e}" for e in Expect)
+
+
+def is_name(text: str) -> bool:
+    """True if a patch may be called that: letters, digits, ``_``, ``-`` and ``.``, as the id becomes a part of file names."""
+    return _NAME.fullmatch(text) is not None and len(text.encode("utf-8", "surrogatepass")) <= MAX_NAME
 
 
 def patch_id(name: str, lines: Iterable[bytes], rest: Rest = _go_on) -> str:
@@ -462,6 +471,8 @@ def _check_header(header: dict[str, Any], lines: list[bytes], source: str, rest:
             target=source,
             hint="build it with the suture that the process runs, or restart with a newer one",
         )
+    if not is_name(str(header.get("name"))):
+        raise _bad(source, 1, f"{str(header.get('name'))[:MAX_NAME]!r} can't be the name of a patch")
     count = header.get("changes")
     if not isinstance(count, int) or count > MAX_CHANGES:
         raise _bad(source, 1, f"changes is {count!r}, a number up to {MAX_CHANGES} is meant")

@@ -166,3 +166,22 @@ def test_every_verb_says_what_it_does(capsys) -> None:
     for verb in VERBS:
         assert main([verb.name, "--help"]) == 0
         assert " ".join((verb.__doc__ or "").split())[:30] in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "a/b", "../a", "a\nb", "a\n", "-a", ".a", "a\0", "a:b", "x" * 101, "é" * 51])
+def test_name_that_is_no_part_of_a_file_name_is_exit_64(trees, tmp_path: Path, capsys, name: str) -> None:
+    """Nothing is built; an older file stays."""
+    file = tmp_path / "fix.suture"
+    file.write_text("an older one")
+    assert main([*trees(*GOOD), f"--name={name}"]) == 64
+    assert file.read_text() == "an older one"
+    assert "can't be the name of a patch" in capsys.readouterr().err
+
+
+def test_name_comes_from_the_file_only_if_it_is_one(trees, tmp_path: Path, capsys) -> None:
+    """A file may be called anything, if the patch gets a name."""
+    argv = [*trees(*GOOD)[:-1], str(tmp_path / "my fix.suture")]
+    assert main(argv) == 64
+    assert "--name" in capsys.readouterr().err
+    assert main([*argv, "--name", "my-fix_2.1é"]) == 0
+    assert load((tmp_path / "my fix.suture").read_bytes()).name == "my-fix_2.1é"

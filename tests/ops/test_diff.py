@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
+from suture.errors import Refused
 from suture.ops.build import build
 from suture.patch import Kind, Patch
 
@@ -335,3 +338,36 @@ def test_encodings_are_those_of_pep_263(made) -> None:
 def test_files_with_nul_bytes_are_a_syntax_error(made) -> None:
     """Whatever the parser of this Python raises for it."""
     assert said(made({"m.py": "x = 1\n"}, {"m.py": b"x = 1\0\n"}))[0].startswith("syntax-error m.py")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("def f():\n    return 1\n", "def f():\n    yield 1\n", "kind-changed"),
+        ("def f():\n    return 1\n", "@d\ndef f():\n    return 2\n", "decorators-changed"),
+    ],
+)
+def test_what_a_person_may_accept_is_carried_with_its_error(made, old: str, new: str, code: str) -> None:
+    """No whole patch comes of it; a partial one has the change, for `accept` in the process."""
+    patch = made(old, new)
+    assert (carried(patch), [f"{f.code} {f.target}" for f in patch.left_out]) == (["function m:f"], [f"{code} m:f"])
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_build_leaves_the_interpreter_as_it_was(made, collects: bool) -> None:
+    """The collector and the limit of recursion, after an error too."""
+    limit = sys.getrecursionlimit()
+    (gc.enable if collects else gc.disable)()
+    try:
+        made("x = 1\n", "x = 2\n")
+        with pytest.raises(Refused):
+            build(Path("nowhere"), Path("nowhere"), name="fix")
+        assert (gc.isenabled(), sys.getrecursionlimit()) == (collects, limit)
+    finally:
+        gc.enable()
+
+
+def test_what_reads_alike_means_the_same_in_its_place_alone(made) -> None:
+    """Statements of one line, of a class and of a function that have the same text on it."""
+    assert carried(made("a = 1; b = 1\nclass A: a = 1; b = 1\n", "a = 1; b = 1\nclass A: a = 1; b = 2\n")) == ["value m:A.b"]
+    assert carried(made("x = 'u'; y = u'u'\n", "x = u'u'; y = 'u'\n")) == []

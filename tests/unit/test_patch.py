@@ -111,3 +111,11 @@ def test_target_in_words() -> None:
     """Slot and number show where the name isn't unique."""
     assert str(Target("m", "A.x", slot="set", nth=1)) == "m:A.x[set]#1"
     assert str(Target("m", "")) == "m"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "a\n", "x" * 101])
+def test_name_that_is_no_part_of_a_file_name_is_refused(name: str) -> None:
+    """By whoever reads the file: ids become names of files."""
+    with pytest.raises(Refused, match="can't be the name") as caught:
+        load(dump(Patch(name, ())))
+    assert caught.value.code == "bad-patch"

@@ -421,12 +421,18 @@ def wrap(text: str, classes: tuple[str, ...], imports: tuple[str, ...] = ()) -> 
         header = ["if 1:\n"]
     elif len(classes) > 1 and _indent(text) < len(classes):
         # Enclosing classes written on one line, or indented by less than ours are deep.
-        text = "".join(" " * len(classes) + line for line in text.splitlines(keepends=True))
+        text = _moved_in(text, " " * len(classes))
     elif classes and not indented:
-        text = "".join(" " + line for line in text.splitlines(keepends=True))
+        text = _moved_in(text, " ")
     if imports:
         header.insert(0, f"import {', '.join(imports)}\n")
     return len(header), "".join(header) + text
+
+
+def _moved_in(text: str, by: str) -> str:
+    """Each line further in.  A form feed or U+2028 in a string ends no line, though `splitlines` says so."""
+    whole, end = (text[:-1], "\n") if text.endswith("\n") else (text, "")
+    return by + whole.replace("\n", f"\n{by}") + end
 
 
 def _indent(text: str) -> int:

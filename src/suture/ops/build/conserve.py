@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from suture.ops.build import nodes
 from suture.ops.build.tree import Source
@@ -60,7 +61,8 @@ def unexplained(old: Source, new: Source, changes: Iterable[Change], findings: I
     Returns:
         Descriptions of what is lost, empty if all is accounted for.
     """
-    left, right = list(_leaves(old, old.tree.body, ())), list(_leaves(new, new.tree.body, ()))
+    left = list(_leaves(old, old.tree.body, (), partial(nodes.dump_of, old)))
+    right = list(_leaves(new, new.tree.body, (), partial(nodes.dump_of, new)))
     lost: list[str] = []
     for change in changes:
         lost += _take(old, left, change, change.before, change.scope.line_before)
@@ -131,7 +133,9 @@ def parsed(text: str, classes: tuple[str, ...] = ()) -> list[ast.stmt]:
     return ast.parse(text).body
 
 
-def _leaves(source: Source, statements: Sequence[ast.stmt], place: tuple[str, ...]) -> Iterator[_Leaf]:
+def _leaves(
+    source: Source, statements: Sequence[ast.stmt], place: tuple[str, ...], dump: Callable[[ast.stmt], str] = nodes.dump
+) -> Iterator[_Leaf]:
     for node in statements:
         line = nodes.first_line(node)
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -139,15 +143,15 @@ def _leaves(source: Source, statements: Sequence[ast.stmt], place: tuple[str, ..
         elif isinstance(node, ast.ClassDef):
             parts = [*node.decorator_list, *node.bases, *node.keywords, *getattr(node, "type_params", [])]
             inner = (*place, node.name)
-            yield _Leaf(place, f"class {node.name} {' '.join(map(_dump, parts))}", line, is_definition=True, opens=inner)
-            yield from _leaves(source, node.body, inner)
+            yield _Leaf(place, f"class {node.name} {' '.join(map(nodes.dump, parts))}", line, is_definition=True, opens=inner)
+            yield from _leaves(source, node.body, inner, dump)
         elif isinstance(node, nodes.BLOCKS):
             here = " if TYPE_CHECKING" if nodes.is_typing(node) else f" {nodes.header(node)}"
             yield _Leaf(place, here, line, opens=(*place, here))
             for at, (_, body) in enumerate(nodes.blocks(node)):
-                yield from _leaves(source, body, (*place, here, f" {at}"))
+                yield from _leaves(source, body, (*place, here, f" {at}"), dump)
         elif not (nodes.is_doc(node) or isinstance(node, ast.Pass)):
-            yield _Leaf(place, _dump(node), line, is_definition=isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+            yield _Leaf(place, dump(node), line, is_definition=isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def _names(source: Source, node: ast.Import | ast.ImportFrom, place: tuple[str, ...]) -> Iterator[_Leaf]:
@@ -162,7 +166,7 @@ def _docs(body: Sequence[ast.stmt], place: tuple[str, ...]) -> Iterator[_Leaf]:
     """Docstrings and bare constants; "" stands for the class itself, which has none perhaps."""
     for node in body:
         if nodes.is_doc(node):
-            yield _Leaf(place, _dump(node), node.lineno)
+            yield _Leaf(place, nodes.dump(node), node.lineno)
         elif isinstance(node, ast.ClassDef):
             yield _Leaf((*place, node.name), "", nodes.first_line(node))
             yield from _docs(node.body, (*place, node.name))
@@ -175,13 +179,6 @@ def _differ(left: Iterable[_Leaf], right: Iterable[_Leaf]) -> bool:
         for leaf in leaves:
             side.setdefault(leaf.place, []).append(leaf.dump)
     return any(sorted(sides[0][place]) != sorted(sides[1][place]) for place in sides[0].keys() & sides[1].keys())
-
-
-def _dump(node: ast.AST) -> str:
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Constant):
-            inner.kind = None
-    return ast.dump(node)
 
 
 # ---------------------------------------------------------------- writing
@@ -211,14 +208,14 @@ def rebuilt(old: Source, new: Source, changes: Iterable[Change]) -> str:
 def _behind(old: Source, new: Source, change: Change) -> int:
     """Lines of the old module that an added statement stands behind."""
     mine, theirs = _class_body(old.tree.body, change.scope.classes), _class_body(new.tree.body, change.scope.classes)
-    known = {(type(n), nodes.target_name(n) or _dump(n)): n for n in mine}
+    known = {(type(n), nodes.target_name(n) or nodes.dump(n)): n for n in mine}
     best = nodes.first_line(mine[0]) - 1 if not change.scope.classes and mine else len(old.lines)
     if change.scope.classes:
         best = nodes.first_line(mine[0]) - 1
     for node in theirs:
         if nodes.first_line(node) >= change.scope.line_after:
             break
-        other = known.get((type(node), nodes.target_name(node) or _dump(node)))
+        other = known.get((type(node), nodes.target_name(node) or nodes.dump(node)))
         if other is not None:
             best = max(best, other.end_lineno or other.lineno)
     return best

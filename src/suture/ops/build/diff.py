@@ -91,11 +91,19 @@ class _Differ:
         old, new = self.old.tree.body, self.new.tree.body
         self._body(old, new, _Scope(bound=nodes.bound_names(old), often=nodes.bound_often(old) | nodes.bound_often(new)))
         if self.old.future_flags != self.new.future_flags:
-            first = self.new.tree.body[0] if self.new.tree.body else None
-            words = "from __future__ imports differ: changed functions are compiled the new way, unchanged ones stay as they are"
-            self._say("future-changed", _NOTE, _Scope(), words, new=first)
+            self._future_differs()
         self.out.changes.sort(key=lambda c: c.scope.line_after)
         return self.out
+
+    def _future_differs(self) -> None:
+        """Said by its place alone: what a ``__future__`` import does is counted by its flags, not by its lines."""
+        words = "from __future__ imports differ: changed functions are compiled the new way, unchanged ones stay as they are"
+        if self.old.has_text_annotations != self.new.has_text_annotations:
+            form = "text" if self.new.has_text_annotations else "an object"
+            words += f"; an annotation becomes {form} only where it changes itself, the others keep their form"
+        source = self.new if self.new.future_flags & ~self.old.future_flags else self.old
+        futures = (n for n in source.tree.body if isinstance(n, ast.ImportFrom) and n.module == "__future__")
+        self._say("future-changed", _NOTE, _Scope(), words, place=next(futures))
 
     # ------------------------------------------------------------ walking
 
@@ -225,9 +233,9 @@ class _Differ:
             had |= nodes.bound_names(ancestor.body) if ancestor is not old else set()
         makers = [m for m in nodes.methods(new) if m.name in _MAKERS]
         fresh = {n for m in makers for n in nodes.self_names(m, ast.Store)} - had - nodes.bound_names(new.body)
-        before = {m.name: ast.dump(m) for m in nodes.methods(old)}
+        before = {m.name: nodes.dump_of(self.old, m) for m in nodes.methods(old)}
         for method in nodes.methods(new):
-            if not fresh or method.name in _MAKERS or before.get(method.name) == ast.dump(method):
+            if not fresh or method.name in _MAKERS or before.get(method.name) == nodes.dump_of(self.new, method):
                 continue
             lacking = sorted(fresh & set(nodes.self_names(method, ast.Load)) - set(nodes.asked_for(method)))
             if lacking:

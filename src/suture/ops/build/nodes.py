@@ -17,7 +17,7 @@ from suture.ops.build.tree import Source
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 BLOCKS = (ast.If, ast.With, ast.Try, getattr(ast, "TryStar", ast.Try))  # TryStar: 3.11+
 _TYPE_ALIAS = getattr(ast, "TypeAlias", ast.AnnAssign)  # 3.12+
-_ENUMS = frozenset(("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum"))
+ENUMS = frozenset(("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum"))
 RECORDS = frozenset(("NamedTuple", "TypedDict"))
 _MODELS = frozenset(
     (
@@ -85,21 +85,21 @@ def items(body: Sequence[ast.stmt], source: Source) -> list[Item]:
 def _items_of(node: ast.stmt, at: int, source: Source) -> Iterator[Item]:
     if isinstance(node, FunctionNode):
         kind = "overload" if "overload" in decorators(node) else "def"
-        yield Item((kind, node.name, _slot_detail(node)), node, node, ast.dump(node), at, (node.name,))
+        yield Item((kind, node.name, _slot_detail(node)), node, node, dump_of(source, node), at, (node.name,))
     elif isinstance(node, ast.ClassDef):
-        yield Item(("class", node.name, ""), node, node, ast.dump(node), at, (node.name,))
+        yield Item(("class", node.name, ""), node, node, dump_of(source, node), at, (node.name,))
     elif isinstance(node, ast.Import | ast.ImportFrom):
         yield from _imports(node, at, source)
     elif is_doc(node) or isinstance(node, ast.Pass):
         return
     elif name := target_name(node):
         kind = "annotation" if isinstance(node, ast.AnnAssign) and node.value is None else "value"
-        yield Item((kind, name, ""), node, node, ast.dump(node), at, target_names(node))
+        yield Item((kind, name, ""), node, node, dump_of(source, node), at, target_names(node))
     elif isinstance(node, BLOCKS):
         kind = "typing" if is_typing(node) and not getattr(node, "orelse", []) else "block"
-        yield Item((kind, "", header(node)), node, node, ast.dump(node), at)
+        yield Item((kind, "", header(node)), node, node, dump_of(source, node), at)
     else:
-        yield Item(("statement", "", ""), node, node, ast.dump(node), at)
+        yield Item(("statement", "", ""), node, node, dump_of(source, node), at)
 
 
 def _imports(node: ast.Import | ast.ImportFrom, at: int, source: Source) -> Iterator[Item]:
@@ -226,7 +226,8 @@ def statements(body: Iterable[ast.stmt], *, typing: bool = False) -> Iterator[as
         yield from statements([*inner, *getattr(node, "orelse", []), *getattr(node, "finalbody", [])], typing=typing)
 
 
-def _binds(node: ast.stmt) -> Iterator[str]:
+def binds(node: ast.stmt) -> Iterator[str]:
+    """Names that a statement itself binds at run time; accessors and overloads bind none of their own."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         yield from (a.asname or a.name.partition(".")[0] for a in node.names)
     elif isinstance(node, FunctionNode | ast.ClassDef):
@@ -242,13 +243,13 @@ def _binds(node: ast.stmt) -> Iterator[str]:
 
 def bound_names(body: Iterable[ast.stmt]) -> frozenset[str]:
     """Names that a module or class body binds at run time, in conditional blocks too."""
-    found = {n for node in statements(body) for n in _binds(node)}
+    found = {n for node in statements(body) for n in binds(node)}
     return frozenset(found | {node.name for node in statements(body) if isinstance(node, FunctionNode)})
 
 
 def bound_often(body: Iterable[ast.stmt]) -> frozenset[str]:
     """Names that a body binds more than once."""
-    counts = Counter(n for node in statements(body) for n in _binds(node))
+    counts = Counter(n for node in statements(body) for n in binds(node))
     return frozenset(n for n, count in counts.items() if count > 1)
 
 
@@ -322,7 +323,7 @@ def same_but_annotation(old: ast.stmt, new: ast.stmt) -> bool:
     return target_names(old) == target_names(new) and ast.dump(before) == ast.dump(after)
 
 
-class _Blank(ast.NodeTransformer):
+class Blank(ast.NodeTransformer):
     """Empties bodies of functions and lambdas; what runs when the statement runs is kept."""
 
     def _function(self, node: FunctionNode) -> ast.AST:
@@ -334,6 +335,7 @@ class _Blank(ast.NodeTransformer):
     visit_FunctionDef = visit_AsyncFunctionDef = _function
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        """The same of a lambda."""
         node.body = ast.Constant(None)
         node.args = self.visit(node.args)
         return node
@@ -341,7 +343,7 @@ class _Blank(ast.NodeTransformer):
 
 def blanked_dump(node: ast.stmt) -> str:
     """The statement without the bodies of the functions it makes."""
-    return ast.dump(_Blank().visit(copy.deepcopy(node)))
+    return ast.dump(Blank().visit(copy.deepcopy(node)))
 
 
 def signature(node: ast.stmt) -> tuple[str, ...]:
@@ -377,7 +379,7 @@ class Lineage:
         """What a class statement makes of its assignments: "enum" members, "fields", a "model", or ""."""
         family = [node, *self.ancestors(node)]
         bases = {last_name(b) for n in family for b in n.bases}
-        if any(b in _ENUMS or b.endswith("Enum") for b in bases):
+        if any(b in ENUMS or b.endswith("Enum") for b in bases):
             return "enum"
         if bases & _MODELS:
             return "model"
@@ -420,6 +422,38 @@ def asked_for(method: FunctionNode) -> Iterator[str]:
         if isinstance(node, ast.Call) and last_name(node.func) == "hasattr" and len(node.args) == 2:
             if isinstance(node.args[1], ast.Constant) and isinstance(node.args[1].value, str):
                 yield node.args[1].value
+
+
+def dump(node: ast.AST) -> str:
+    """
+    Equal for equal meaning: as ``ast.dump``, in a third of its time.
+
+    Positions don't count, nor does the ``u`` of a string.
+    """
+    kind = type(node)
+    if kind is ast.Name:
+        return f"Name({node.id},{type(node.ctx).__name__})"  # type: ignore[attr-defined]
+    if kind is ast.Constant:
+        return f"Constant({type(node.value).__name__}:{node.value!r})"  # type: ignore[attr-defined]
+    parts = []
+    for name in kind._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, ast.AST):
+            parts.append(dump(value))
+        elif type(value) is list:
+            parts.append(f"[{','.join([dump(v) if isinstance(v, ast.AST) else repr(v) for v in value])}]")
+        else:
+            parts.append(repr(value))
+    return f"{kind.__name__}({','.join(parts)})"
+
+
+def dump_of(source: Source, node: ast.stmt) -> str:
+    """The same of a statement of a file; worked out once for both sides, where both have it letter for letter."""
+    text = "".join(source.lines[first_line(node) - 1 : node.end_lineno])
+    key = (text, node.col_offset, node.end_col_offset, type(node), source.future_flags)
+    if key not in source.dumps:
+        source.dumps[key] = dump(node)
+    return source.dumps[key]
 
 
 # ---------------------------------------------------------------- text

@@ -16,7 +16,7 @@ import re
 import tokenize
 import warnings
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -28,6 +28,7 @@ _SKIP = frozenset(("__pycache__", "node_modules", "site-packages", "venv"))
 _OUTPUTS = frozenset(("build", "dist"))  # only directly below the root, and only if they aren't packages
 _LEFT_OUT = (".pyc", ".pyo", ".suture")
 _ROOTS = ("src", "lib")
+_WORD = re.compile(rb"[A-Za-z_\x80-\xff][\w\x80-\xff]*")
 _UNICODE_PREFIX = re.compile(r"\b[uU][\"']")
 _FLAGS = {name: getattr(__future__, name).compiler_flag for name in ("annotations", "barry_as_FLUFL")}
 
@@ -39,6 +40,7 @@ class Source:
     path: str
     module: str
     text: str
+    dumps: dict[tuple[object, ...], str] = field(default_factory=dict, compare=False, repr=False)  # see nodes.dump_of
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -94,6 +96,17 @@ class Source:
                     flags |= _FLAGS.get(alias.name, 0)
         return flags
 
+    @property
+    def has_text_annotations(self) -> bool:
+        """True if annotations aren't evaluated (PEP 563)."""
+        return bool(self.future_flags & _FLAGS["annotations"])
+
+    @cached_property
+    def stars(self) -> tuple[str, ...]:
+        """Modules of its ``import *``."""
+        nodes = ast.walk(self.tree) if "import *" in self.text else ()
+        return tuple(self.absolute(n) for n in nodes if isinstance(n, ast.ImportFrom) and n.names[0].name == "*")
+
     def absolute(self, node: ast.ImportFrom) -> str:
         """Dotted name of the module that a ``from`` import means in this file."""
         if not node.level:
@@ -105,13 +118,18 @@ class Source:
 
     def imports(self) -> Iterator[str]:
         """Dotted names that its imports may mean as modules, wherever they stand."""
-        for node in ast.walk(self.tree):
+        todo: list[ast.AST] = list(self.tree.body)
+        while todo:
+            node = todo.pop()
             if isinstance(node, ast.Import):
                 yield from (a.name for a in node.names)
             elif isinstance(node, ast.ImportFrom):
                 base = self.absolute(node)
                 yield base
                 yield from (f"{base}.{a.name}" for a in node.names)
+            else:  # an import is no part of an expression
+                for inner in ("body", "handlers", "cases", "orelse", "finalbody"):
+                    todo += getattr(node, inner, ())
 
 
 def _syntax_error(path: str, error: Exception) -> Refused:
@@ -140,6 +158,8 @@ class Tree:
         self.files = {alias: root} if alias else dict(sorted(self._list()))
         self._bytes: dict[str, bytes] = {}
         self._sources: dict[str, Source] = {}
+        self.dumps: dict[tuple[object, ...], str] = {}
+        self._words: dict[str, frozenset[bytes]] = {}
 
     def _list(self) -> Iterator[tuple[str, Path]]:
         for folder, below, names in os.walk(self.root):  # doesn't follow links to folders: they may lead in a circle
@@ -168,6 +188,12 @@ class Tree:
         if path not in self._bytes:
             self._bytes[path] = self.files[path].read_bytes()
         return self._bytes[path]
+
+    def words_of(self, path: str) -> frozenset[bytes]:
+        """Names, keywords and words in a file."""
+        if path not in self._words:
+            self._words[path] = frozenset(_WORD.findall(self.bytes_of(path)))
+        return self._words[path]
 
     def module_of(self, path: str) -> str:
         """
@@ -212,7 +238,16 @@ class Tree:
             Refused: encoding.
         """
         if path not in self._sources:
-            self._sources[path] = Source(path, self.module_of(path), _decoded(path, self.bytes_of(path)))
+            like, module = self._like, self.module_of(path)
+            if (
+                like is not self
+                and path in like.files
+                and like.bytes_of(path) == self.bytes_of(path)
+                and like.module_of(path) == module
+            ):
+                self._sources[path] = like.source(path)  # parsed once
+            else:
+                self._sources[path] = Source(path, module, _decoded(path, self.bytes_of(path)), like.dumps)
         return self._sources[path]
 
 

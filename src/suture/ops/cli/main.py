@@ -19,7 +19,7 @@ from typing import NoReturn, Protocol
 from suture.errors import SutureError
 from suture.ops.build import build
 from suture.ops.cli import render
-from suture.patch import Finding, Patch, Severity, dump, load
+from suture.patch import Finding, Patch, Severity, dump, is_name, load
 
 __all__ = ["console", "main"]
 
@@ -41,6 +41,14 @@ def _patch_path(text: str) -> Path:
     return path
 
 
+def _patch_name(text: str) -> str:
+    """The name becomes a part of the id, and the id of file names."""
+    if not is_name(text):
+        words = "letters, digits, _, - and . can be used, up to 100 bytes"
+        raise argparse.ArgumentTypeError(f"{text[:100]!r} can't be the name of a patch: {words}")
+    return text
+
+
 class Build:
     """
     Make a patch from two versions of the source: two folders or two files.
@@ -58,12 +66,15 @@ class Build:
         parser.add_argument("-o", "--output", type=_patch_path, required=True, metavar="FILE", help="the patch; its stem names it")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of words")
         parser.add_argument("--partial", action="store_true", help="write the patch although it leaves something out")
-        parser.add_argument("--name", default="", help="first part of the patch's id; default: the stem of FILE")
+        parser.add_argument("--name", type=_patch_name, help="first part of the patch's id; default: the stem of FILE")
         for key in ("reason", "author", "expires"):
             parser.add_argument(f"--{key}", default="", help=f"{key}, kept in the patch; not in its id")
 
     def run(self, args: argparse.Namespace) -> int:
         """Build; write the file if all is carried."""
+        if args.name is None and not is_name(args.output.stem):
+            print(f"error: {args.output.stem[:100]!r} can't be the name of a patch; give one with --name", file=sys.stderr)
+            return USAGE
         meta = {k: getattr(args, k) for k in ("reason", "author", "expires") if getattr(args, k)}
         patch = build(args.old, args.new, name=args.name or args.output.stem, meta=meta)
         carried = not patch.left_out or (args.partial and bool(patch.changes))

@@ -1,0 +1,10 @@
+def g():
+    return 2
+
+
+X = g()
+Y = g
+
+
+def h(a=g()):
+    return a

@@ -1,0 +1,29 @@
+from dataclasses import dataclass
+
+
+class Config:
+    def __init__(self, base=1):
+        self.level = base * 10
+
+    def table(self):
+        return [self.level]
+
+
+class Sub(Config):
+    pass
+
+
+@dataclass
+class Point:
+    x: int
+
+    def __post_init__(self):
+        self.x += 2
+
+
+CONFIG = Config()
+TABLE = Config().table()
+SUB = Sub(5)
+POINT = Point(1)
+KIND = Config
+KINDS = {"config": Config}
