@@ -325,7 +325,6 @@ def test_stand_ins_for_a_module(house: House) -> None:
     assert house(PLAIN, renewed(PLAIN), STAND_INS).startswith("stand-ins")
 
 
-@pytest.mark.xfail(strict=True, reason="a module's class is asked for its __dict__, which runs its __getattribute__")
 def test_class_of_a_module_is_not_asked(house: House) -> None:
     """A module whose class has a `__getattribute__` is read through the module type's own descriptor."""
     assert house(PLAIN, renewed(PLAIN), STAND_INS) == "stand-ins"
@@ -348,7 +347,6 @@ LAZY = """
 """
 
 
-@pytest.mark.xfail(strict=True, reason="looking for modules by file asks each for its __dict__, and a lazy one loads itself then")
 def test_lazy_modules_stay_unloaded(house: House) -> None:
     """A module behind `importlib.util.LazyLoader` that nobody has used yet isn't loaded by a plan or an apply."""
     assert house(PLAIN, renewed(PLAIN), LAZY) == "lazy still"
@@ -973,7 +971,6 @@ def test_fork_while_a_patch_is_live(house: House) -> None:
     assert house(FORKED, renewed(FORKED), FORK_LIVE) == "forked"
 
 
-@pytest.mark.xfail(strict=True, reason="the engine's lock stays held in the child by a thread that isn't there")
 def test_fork_while_an_apply_is_under_way(house: House) -> None:
     """The child of a fork in the middle of another thread's apply is wholly old, and its own apply isn't locked out."""
     after = renewed(FORKED) + "TABLE = [slow()]\n"

@@ -88,7 +88,7 @@ class Evaluator:
     def _module_level(self, work: Work) -> list[tuple[str, Any]]:
         pending = self.pending.setdefault(id(work.module), {})
         overlay: dict[str, Any] = dict(pending)
-        space = work.module.__dict__
+        space = work.space
         node = work.after.parse()
         if isinstance(node, ast.ImportFrom) and self._from_pending(node, space, overlay):
             pass
@@ -123,8 +123,8 @@ class Evaluator:
         for name in work.change.scope.classes:
             code = next(c for c in nested_codes(code) if c.co_name == name)
         fresh = self.pending.get(id(work.module), {})
-        with swap.lent(work.module.__dict__, {n: v for n, v in fresh.items() if not hasattr(builtins, n)}):
-            exec(code, work.module.__dict__, space)
+        with swap.lent(work.space, {n: v for n, v in fresh.items() if not hasattr(builtins, n)}):
+            exec(code, work.space, space)
             cell = space.pop("__classcell__", None)
             if cell is not None:
                 cell.cell_contents = owner
@@ -154,7 +154,7 @@ class Evaluator:
         flags = work.after.flags
         try:
             code = compile(tree, work.after.filename, "eval", flags, dont_inherit=True)
-            value = eval(code, work.module.__dict__, space)
+            value = eval(code, work.space, space)
         except Exception as error:
             raise _failed(work, error) from error
         self._rest()
@@ -188,7 +188,7 @@ class Evaluator:
         space: dict[str, Any] = {}
         try:
             code = compile(tree, source.filename, "exec", source.flags, dont_inherit=True)
-            exec(code, work.module.__dict__, space)
+            exec(code, work.space, space)
         except Exception as error:
             raise _failed(work, error) from error
         made: Any = None

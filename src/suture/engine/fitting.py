@@ -22,6 +22,7 @@ from suture.engine.facts import (
     pair_codes,
     same_tree,
 )
+from suture.engine.frames import space_of
 from suture.engine.plan import CACHES, Site, Work, decorator_names, rebinds
 from suture.engine.resolve import LRU, class_space
 from suture.engine.stage import Context, Stage, literal
@@ -71,12 +72,12 @@ class Fitting(Context):
                 self.stage.put(work.owner, name, Via.TYPE_SETATTR, value)
                 self._protocol(work.owner, name)
                 continue
-            self.stage.put(work.module.__dict__, name, Via.SETITEM, value)
+            self.stage.put(work.space, name, Via.SETITEM, value)
             for place in work.change.rebind:
                 module_name, _, other = place.partition(":")
                 module = self.modules.by_name(module_name)
-                if module is not None and other == name and other not in module.__dict__:
-                    self.stage.put(module.__dict__, other, Via.SETITEM, value)
+                if module is not None and other == name and other not in space_of(module):
+                    self.stage.put(space_of(module), other, Via.SETITEM, value)
 
     def _protocol(self, owner: type, name: str) -> None:
         """A protocol keeps a list of its members (3.12+), and caches of who has them."""
@@ -98,9 +99,9 @@ class Fitting(Context):
             module = self.modules.by_name(module_name)
             if module is None:
                 continue
-            live = swap.read(module.__dict__, other, Via.SETITEM)
+            live = swap.read(space_of(module), other, Via.SETITEM)
             if alike(live, before):
-                self.stage.put(module.__dict__, other, Via.SETITEM, after)
+                self.stage.put(space_of(module), other, Via.SETITEM, after)
             elif not alike(live, after):
                 self.find(
                     Finding(
@@ -319,7 +320,7 @@ class Fitting(Context):
         mine = {id(f) for f in sites}
         # Inner functions that were there have entries of their own, and go with the function that made them.
         inside = {(id(f.__globals__), f"{f.__qualname__}.<locals>") for f in sites}
-        names = {(id(w.module.__dict__), n) for w in self.works for n in (w.change.names or (w.change.target.name,))}
+        names = {(id(w.space), n) for w in self.works for n in (w.change.names or (w.change.target.name,))}
         for applied in self.replaces:
             uncovered = [
                 e

@@ -33,6 +33,7 @@ __all__ = [
     "ours",
     "references",
     "running_constants",
+    "space_of",
     "stacks",
     "thread_names",
 ]
@@ -46,6 +47,7 @@ _SUSPENDS = _GENERATOR | _COROUTINE | _ASYNC_GENERATOR
 _MAX_CHAIN = 1000
 _class_dict = type.__dict__["__dict__"].__get__
 _mro = type.__dict__["__mro__"].__get__
+_module_dict: Any = types.ModuleType.__dict__["__dict__"].__get__  # type: ignore[index]
 
 
 def pause() -> None:
@@ -367,6 +369,12 @@ def attributes(here: object) -> Mapping[str, Any]:
             if type(own) is dict:
                 return own
     return {}
+
+
+def space_of(module: types.ModuleType) -> dict[str, Any]:
+    """A module's namespace, through the module type's own descriptor: a lazy module would load itself for ``__dict__``."""
+    space: dict[str, Any] = _module_dict(module)
+    return space
 
 
 def thread_names() -> dict[int, str]:

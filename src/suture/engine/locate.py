@@ -22,6 +22,7 @@ from suture.engine.facts import (
     inner_codes,
     pair_codes,
 )
+from suture.engine.frames import space_of
 from suture.engine.plan import Work
 from suture.engine.resolve import Modules, Resolver, mangled
 from suture.engine.stage import Context, literal
@@ -62,7 +63,7 @@ class Locating(Context):
 
     def _renamed(self, after: Definition, module: types.ModuleType, change: Change) -> Definition:
         """The new code's own file name: ``<module path>@<patch id>``."""
-        file = module.__dict__.get("__file__")
+        file = space_of(module).get("__file__")
         name = f"{file if isinstance(file, str) else change.target.path or module.__name__}{PATCH_MARK}{self.patch_id}"
         return after.renamed(name)
 
@@ -262,7 +263,7 @@ class Locating(Context):
             if not fact.moved:
                 continue
             module = self.modules.by_name(fact.module)
-            file = module.__dict__.get("__file__") if module is not None else None
+            file = space_of(module).get("__file__") if module is not None else None
             if isinstance(file, str) and fact.after and text_hash(file) == fact.after:
                 names = ", ".join(fact.moved[:5])
                 self.find(

@@ -12,8 +12,10 @@ from __future__ import annotations
 import ast
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from suture.engine.facts import KIND_FLAGS, Definition, inner_codes, kind_name, same_tree
+from suture.engine.frames import space_of
 from suture.patch import Change, Finding, Severity
 from suture.record import record
 
@@ -94,10 +96,15 @@ class Work:
     nested: Sequence[tuple[Site, types.CodeType]] = ()
 
     @property
+    def space(self) -> dict[str, Any]:
+        """The live module's namespace."""
+        return space_of(self.module)
+
+    @property
     def target(self) -> str:
         """Target in words, with the live module's own name."""
         text = str(self.change.target)
-        name = self.module.__dict__.get("__name__")
+        name = self.space.get("__name__")
         module = self.change.target.module
         return text if name == module or name != "__main__" else f"__main__{text[len(module) :]}"
 

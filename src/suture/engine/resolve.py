@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from suture.engine.facts import Definition, Fingerprint, alike, compile_text, fingerprint, literal_value
+from suture.engine.frames import space_of
 from suture.engine.plan import Site, Work
 from suture.engine.walk import walk
 from suture.errors import Refused
@@ -77,10 +78,10 @@ class Modules:
 
     def _ready(self, modules: list[types.ModuleType], target: Target) -> list[types.ModuleType]:
         for module in modules:
-            if getattr(module.__dict__.get("__spec__"), "_initializing", False):
+            if getattr(space_of(module).get("__spec__"), "_initializing", False):
                 raise Refused(
                     "module-importing",
-                    f"{module.__dict__.get('__name__')} is being imported by a thread right now: half its names aren't there yet",
+                    f"{space_of(module).get('__name__')} is being imported by a thread right now: half its names aren't there yet",
                     target=str(target),
                     hint="apply again when the import has ended",
                 )
@@ -91,7 +92,7 @@ class Modules:
         package, _, name = target.module.rpartition(".")
         if package:
             parent = self._by_name.get(package)
-            places: Iterable[Any] = list(parent.__dict__.get("__path__", ())) if parent is not None else []
+            places: Iterable[Any] = list(space_of(parent).get("__path__", ())) if parent is not None else []
             if not places:
                 name, places = target.module.replace(".", "/"), sys.path
         else:
@@ -105,7 +106,7 @@ class Modules:
 
 
 def _file(module: types.ModuleType) -> str | None:
-    file = module.__dict__.get("__file__")
+    file = space_of(module).get("__file__")
     if not isinstance(file, str):
         return None
     return os.path.abspath(file) if not os.path.isabs(file) else file
@@ -220,7 +221,7 @@ class Resolver:
 
     def container(self, module: types.ModuleType, classes: tuple[str, ...]) -> type | None:
         """The class of that qualified name, looked up by name; None if a name is missing or isn't a class."""
-        space: Mapping[str, object] = module.__dict__
+        space: Mapping[str, object] = space_of(module)
         found: type | None = None
         for depth, name in enumerate(classes):
             value = space.get(mangled(name, classes[:depth]))
@@ -239,13 +240,13 @@ class Resolver:
     def space(self, work: Work) -> Mapping[str, object]:
         """The dictionary that the change's name lives in."""
         if work.owner is None:
-            return work.module.__dict__
+            return work.space
         return class_space(work.owner)
 
     def functions(self, work: Work) -> list[Site]:
         """Candidates for the definition: under its name first, then anywhere in the module under its qualified name."""
         there, raw = self.raw(work) if self.reachable(work) else (False, None)
-        where = f"{work.module.__dict__.get('__name__')}.{work.change.target.qualname}"
+        where = f"{work.space.get('__name__')}.{work.change.target.qualname}"
         found = list(leaves(raw, where)) if there else []
         return found
 
@@ -258,9 +259,9 @@ class Resolver:
         key = id(work.module)
         if key not in self._index:
             index: dict[str, list[Site]] = {}
-            label = str(work.module.__dict__.get("__name__"))
-            for path, function in walk([(label, work.module.__dict__)], rest=self.rest):
-                if function.__globals__ is work.module.__dict__:
+            label = str(work.space.get("__name__"))
+            for path, function in walk([(label, work.space)], rest=self.rest):
+                if function.__globals__ is work.space:
                     index.setdefault(function.__code__.co_name, []).append(Site(function, path))
             self._index[key] = index
         return self._index[key].get(name, [])
@@ -325,7 +326,7 @@ class Resolver:
         if not there and not candidates:
             return Refused(
                 "target-missing",
-                f"{work.module.__dict__.get('__name__')} has no {work.change.target.qualname}, by name or by code",
+                f"{work.space.get('__name__')} has no {work.change.target.qualname}, by name or by code",
                 target=target,
                 hint="the process runs another version: rebuild from the source that it was started from",
             )
@@ -341,7 +342,7 @@ class Resolver:
         live = candidates[0].function
         by = self.origin(live)
         code = live.__code__
-        loader = type(work.module.__dict__.get("__loader__")).__name__
+        loader = type(work.space.get("__loader__")).__name__
         assert work.before is not None and work.before.code is not None
         return Refused(
             "conflict",

@@ -174,13 +174,13 @@ class Context:
             return work.owner, mangled(change.target.name, change.scope.classes), Via.TYPE_SETATTR
         first, dot, attribute = change.target.qualname.partition(".")
         if dot and not change.scope.classes:
-            function = work.module.__dict__.get(first)
+            function = work.space.get(first)
             if type(function) is types.FunctionType:
                 return function, attribute, Via.SETATTR
             raise Refused("target-missing", f"{first} isn't a plain function", target=work.target, hint="set it in a hotfix file")
         if change.scope.classes:
             raise Refused("target-missing", "its class isn't there by name", target=work.target, hint="rebuild")
-        return work.module.__dict__, change.target.name, Via.SETITEM
+        return work.space, change.target.name, Via.SETITEM
 
 
 def literal(node: ast.stmt) -> Any:

@@ -57,8 +57,12 @@ class Engine:
 
     def __init__(self) -> None:
         self.stack: list[Applied] = []
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        """With a free lock: a fork copies one that another thread holds, and nobody in the child would let it go."""
         self._lock = threading.RLock()
-        self._busy = False
 
     # ------------------------------------------------------------ what an application calls
 
@@ -177,15 +181,11 @@ class Engine:
 
     @contextlib.contextmanager
     def _only_one(self) -> Iterator[bool]:
+        if self._lock._is_owned():  # type: ignore[attr-defined]  # from inside an expression that a patch evaluates
+            yield False
+            return
         with self._lock:
-            if self._busy:  # from inside an expression that a patch evaluates
-                yield False
-                return
-            self._busy = True
-            try:
-                yield True
-            finally:
-                self._busy = False
+            yield True
 
     def _find(self, patch_id: str) -> Applied:
         exact = [a for a in self.stack if a.patch_id == patch_id]

@@ -19,7 +19,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from suture.engine.frames import attributes, locals_of, ours, references, stacks, thread_names
+from suture.engine.frames import attributes, locals_of, ours, references, space_of, stacks, thread_names
 
 __all__ = ["find_by_code", "frame_roots", "module_roots", "walk"]
 
@@ -37,7 +37,6 @@ _DICT = id(dict)
 _class_dict = type.__dict__["__dict__"].__get__
 _mro = type.__dict__["__mro__"].__get__
 _flags = type.__dict__["__flags__"].__get__
-_module_dict: Any = types.ModuleType.__dict__["__dict__"].__get__  # type: ignore[index]
 _HEAP_TYPE = 1 << 9
 _SEQUENCES: tuple[Any, ...] = (list, tuple, collections.deque)
 _SETS: tuple[Any, ...] = (set, frozenset)
@@ -66,7 +65,7 @@ def module_roots() -> list[tuple[str, object]]:
     roots: list[tuple[str, object]] = []
     for name, module in list(sys.modules.items()):
         if type(name) is str and issubclass(type(module), types.ModuleType) and name.partition(".")[0] not in _OUR_MODULES:
-            roots.append((name, _module_dict(module)))
+            roots.append((name, space_of(module)))
     return roots
 
 
