@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import suture
-from suture.engine import transaction
+from suture.engine import transaction, walk
 from suture.engine.facts import fingerprint
 from suture.engine.pace import Pace
 from suture.ops.build import build
@@ -235,9 +235,12 @@ NUMBER = itertools.count()
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder to import from; no rests, and no look for holders in all of the test's own process."""
+    """A folder to import from; no rests, and looks at the generated modules alone, not at the test's own process."""
     monkeypatch.setattr(transaction, "Pace", partial(Pace, rests=False))
     monkeypatch.setattr(transaction.census, "holders", lambda functions, rest: {})
+    mine = "generated_"
+    monkeypatch.setattr(walk, "module_roots", lambda: [(n, vars(m)) for n, m in list(sys.modules.items()) if n.startswith(mine)])
+    monkeypatch.setattr(walk, "frame_roots", lambda: [])
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path
     for report in reversed(suture.status()):
@@ -258,7 +261,7 @@ class Live:
         (root / f"{self.name}.py").write_text(source(before))
         importlib.invalidate_caches()
         self.module = importlib.import_module(self.name)
-        self.held = hold(self.module, before)
+        self.held = self.module.HELD = hold(self.module, before)
 
     def fresh(self, parts: list[Part]) -> types.ModuleType:
         """What a process that starts with this source has."""
@@ -276,7 +279,7 @@ class Live:
 
 
 LAWS = settings(
-    max_examples=25,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -870,6 +870,32 @@ def test_nothing_to_write_to(
     assert (done.returncode, (tmp_path / "answer").read_text()) == (0, "nowhere"), done
 
 
+RELATIVE = """
+    import types
+    import m, suture
+    data = open("p.suture", "rb").read()
+    made = types.ModuleType("made")
+    made.__file__ = "made.py"  # as some loaders and code generators have it
+    sys.modules["made"] = made
+    gone = os.path.join(os.getcwd(), "gone")
+    os.mkdir(gone)
+    os.chdir(gone)
+    os.rmdir(gone)
+    report = suture.apply(data)
+    check(report.ok and m.f() == "new", report.words())
+    check(suture.revert("p").ok and m.f() == "old")
+    print("relative")
+"""
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a relative __file__ is made absolute, which raises FileNotFoundError where the folder is gone"
+)
+def test_relative_file_in_a_deleted_folder(house: House) -> None:
+    """Somebody else's module with a relative file name doesn't stop an apply whose working folder is gone."""
+    assert house(PLAIN, renewed(PLAIN), RELATIVE) == "relative"
+
+
 # ---------------------------------------------------------------- fork
 
 FORKED = """

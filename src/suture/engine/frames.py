@@ -400,7 +400,7 @@ def references(codes: Sequence[types.CodeType]) -> list[int]:
     Args:
         codes: A list or tuple; its own reference counts as one, the caller's variables count as any other.
     """
-    # In no variable: up to 3.12 a tracer or profiler makes the interpreter keep a snapshot of this frame's, one more reference.
+    # In no variable: on 3.10 a tracer or profiler makes the interpreter keep a snapshot of this frame's, one more reference.
     over = next(map(sys.getrefcount, (compile("0", "", "eval"),))) - 1  # the tuple
     return [n - over for n in map(sys.getrefcount, codes)]
 
