@@ -45,9 +45,9 @@ class Revert:
             self.step("guard")
             swap.probe()
         old = [g.was for g in stage.guards if type(g.was) is types.CodeType]
-        self.applied.move(State.REVERTING)
         with self.pace.phase("commit"):
             try:
+                self.applied.move(State.REVERTING)
                 self.step("commit")
                 undone = Undo()
                 start = frames.clock_ns()
