@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent / "src" / "suture"
 FLOORS = [
     {"errors", "soon"},
     {"patch"},
-    {"report"},
+    {"report", "wire"},
     {"engine"},
     {"hotfix"},
     {"__init__"},
