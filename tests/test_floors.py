@@ -20,7 +20,7 @@ FLOORS = [
     {"patch"},
     {"report", "wire"},
     {"engine"},
-    {"hotfix"},
+    {"agent", "hotfix"},
     {"__init__"},
     {"ops.__init__", "ops.build"},
     {"ops.cli"},
