@@ -19,7 +19,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, get_type_hints
 
-from suture.errors import Denied
+from suture.errors import Denied, Fault
 from suture.patch import MAX_BYTES
 
 __all__ = [
@@ -239,17 +239,10 @@ class Shown(NamedTuple):
 
 
 class Logged(NamedTuple):
-    """
-    Lines of the journal (attached, JSON lines).
-
-    Attributes:
-        torn: Lines that couldn't be read: what a crash or a full disk left.
-        path: The file, as the process sees it.
-    """
+    """The last lines of the journal (attached as they are, torn ones too), and its path as the process sees it."""
 
     number: int
     size: int
-    torn: int = 0
     path: str = ""
 
 
@@ -261,7 +254,13 @@ class Done(NamedTuple):
 
 
 class No(NamedTuple):
-    """Not done, and nothing was changed: an error as an object.  ``number`` 0: not about one message."""
+    """
+    Not done: an error as an object.
+
+    Attributes:
+        number: Of the message that it answers; 0: of none, and the connection ends.
+        fault: Ours: the message says what is known of the state.  False: nothing was changed.
+    """
 
     number: int
     code: str
@@ -269,11 +268,12 @@ class No(NamedTuple):
     target: str = ""
     hint: str = ""
     evidence: Mapping[str, str] = {}
+    fault: bool = False
 
     @classmethod
     def of(cls, error: Any, number: int = 0) -> "No":
         """Of a SutureError."""
-        return cls(number, error.code, error.message, error.target, error.hint, error.evidence)
+        return cls(number, error.code, error.message, error.target, error.hint, error.evidence, isinstance(error, Fault))
 
 
 Message = (

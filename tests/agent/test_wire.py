@@ -38,7 +38,7 @@ asked = st.one_of(
 )
 answered = st.one_of(
     st.builds(wire.Done, number, seconds),
-    st.builds(wire.No, number, text, text, text, text, st.dictionaries(text, text, max_size=2)),
+    st.builds(wire.No, number, text, text, text, text, st.dictionaries(text, text, max_size=2), st.booleans()),
     st.builds(
         wire.PsAnswer,
         number,
@@ -62,7 +62,7 @@ answered = st.one_of(
     st.builds(wire.Reported, number, st.just(0), st.booleans(), text, text, seconds)
     | st.builds(wire.Statuses, number, st.just(0), number)
     | st.builds(wire.Shown, number, st.just(0), text)
-    | st.builds(wire.Logged, number, st.just(0), number, text),
+    | st.builds(wire.Logged, number, st.just(0), text),
     patches,
 )
 
