@@ -54,10 +54,11 @@ class Call:
     def ask(self, kind: Any, attached: bytes = b"", **fields: Any) -> Any:
         """Answer to one question, and what is attached (decoded) as ``self.body``."""
         number = next(self.numbers)
-        if "size" in kind._fields:
+        if "size" in kind.FIELDS:
             fields["size"] = 0
         self.send(kind(number=number, **fields), attached)
-        answer, body = self.next()
+        got = self.next()
+        answer, body = got.message, got.attached
         assert getattr(answer, "number", number) == number
         self.body = body if isinstance(answer, (wire.Shown, wire.Logged)) else json.loads(body) if body else None
         return answer

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent / "src" / "suture"
 
 # From the ground up.  A room is a module or a folder directly under its parent.
 FLOORS = [
-    {"errors", "soon"},
+    {"errors", "records", "soon"},
     {"patch"},
     {"report", "wire"},
     {"engine"},

@@ -13,14 +13,18 @@ The first message of each side is Hello, with the wire versions that it speaks; 
 Fields that a reader doesn't know are ignored, a verb that it doesn't know is refused by name.
 """
 
-# No `from __future__ import annotations`: the types of the fields are what `_read` checks by.
+from __future__ import annotations
+
 import json
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, get_type_hints
 
 from suture.errors import Denied, Fault
-from suture.patch import MAX_BYTES
+from suture.records import Record
+
+TYPE_CHECKING = False  # as type checkers know it: typing costs more to import than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "WIRE",
@@ -54,17 +58,15 @@ WIRE: tuple[int, ...] = (1,)  # versions that this suture speaks
 MAX_MESSAGE = 64 * 1024  # one JSON frame: a hold of the GIL of some 0.5 ms at the most
 MAX_PIECE = 1024 * 1024  # one frame of an attachment, as read
 PIECE = 64 * 1024  # the same, as written
-MAX_ATTACHED = MAX_BYTES  # to an agent: a patch, not more
+MAX_ATTACHED = 32 * 1024 * 1024  # to an agent: a patch, not more (patch.MAX_BYTES; importing it here would cost install() 13 ms)
 MAX_ANSWER = 256 * 1024 * 1024  # to an operator: reports of many patches, a journal
 
 _HEAD = struct.Struct(">3scI")
 _MAGIC = b"SUT"
 _MAX_NUMBER = 2**53
 
-# NamedTuples, not dataclasses: 0.1 to 0.2 ms each to make instead of 0.6 to 1.7, and install() has 20 ms for all of it.
 
-
-class Hello(NamedTuple):
+class Hello(Record):
     """
     First message of each side.
 
@@ -89,13 +91,13 @@ class Hello(NamedTuple):
     observe: bool = False
 
 
-class Ps(NamedTuple):
+class Ps(Record):
     """Ask for facts about the process."""
 
     number: int
 
 
-class Plan(NamedTuple):
+class Plan(Record):
     """Ask what a patch (attached) would do.  Changes nothing, evaluates nothing."""
 
     number: int
@@ -105,7 +107,7 @@ class Plan(NamedTuple):
     replace: bool = False
 
 
-class Prepare(NamedTuple):
+class Prepare(Record):
     """
     Take a patch (attached) to right before its point of no return.
 
@@ -123,7 +125,7 @@ class Prepare(NamedTuple):
     journal: bool = True
 
 
-class Renew(NamedTuple):
+class Renew(Record):
     """Hold a prepared patch for longer."""
 
     number: int
@@ -131,21 +133,21 @@ class Renew(NamedTuple):
     lease_s: float = 10.0
 
 
-class Commit(NamedTuple):
+class Commit(Record):
     """Switch to a prepared patch."""
 
     number: int
     token: str
 
 
-class Discard(NamedTuple):
+class Discard(Record):
     """Let a prepared patch go; nothing was changed."""
 
     number: int
     token: str
 
 
-class Revert(NamedTuple):
+class Revert(Record):
     """Take a live patch back."""
 
     number: int
@@ -153,27 +155,27 @@ class Revert(NamedTuple):
     journal: bool = True
 
 
-class Status(NamedTuple):
+class Status(Record):
     """Ask for the reports of the live patches."""
 
     number: int
 
 
-class Show(NamedTuple):
+class Show(Record):
     """Ask for the text of a patch that came in through this agent."""
 
     number: int
     patch_id: str
 
 
-class Log(NamedTuple):
+class Log(Record):
     """Ask for the last lines of the journal that this process writes to."""
 
     number: int
     last: int = 100
 
 
-class PsAnswer(NamedTuple):
+class PsAnswer(Record):
     """
     Facts about the process.
 
@@ -203,7 +205,7 @@ class PsAnswer(NamedTuple):
     failure: str = ""
 
 
-class Reported(NamedTuple):
+class Reported(Record):
     """
     The report (attached, JSON) of plan, prepare, commit or revert.
 
@@ -222,7 +224,7 @@ class Reported(NamedTuple):
     lease_s: float = 0.0
 
 
-class Statuses(NamedTuple):
+class Statuses(Record):
     """Reports of the live patches (attached, a JSON array)."""
 
     number: int
@@ -230,7 +232,7 @@ class Statuses(NamedTuple):
     patches: int
 
 
-class Shown(NamedTuple):
+class Shown(Record):
     """A patch, as it came in (attached)."""
 
     number: int
@@ -238,7 +240,7 @@ class Shown(NamedTuple):
     patch_id: str
 
 
-class Logged(NamedTuple):
+class Logged(Record):
     """The last lines of the journal (attached as they are, torn ones too), and its path as the process sees it."""
 
     number: int
@@ -246,14 +248,14 @@ class Logged(NamedTuple):
     path: str = ""
 
 
-class Done(NamedTuple):
+class Done(Record):
     """Renew and Discard: as asked."""
 
     number: int
     lease_s: float = 0.0
 
 
-class No(NamedTuple):
+class No(Record):
     """
     Not done: an error as an object.
 
@@ -271,7 +273,7 @@ class No(NamedTuple):
     fault: bool = False
 
     @classmethod
-    def of(cls, error: Any, number: int = 0) -> "No":
+    def of(cls, error: Any, number: int = 0) -> No:
         """Of a SutureError."""
         return cls(number, error.code, error.message, error.target, error.hint, error.evidence, isinstance(error, Fault))
 
@@ -307,7 +309,7 @@ _ANSWERED: dict[str, Any] = {
 _VERB_OF = {kind: verb for table in (_ASKED, _ANSWERED) for verb, kind in table.items()}
 
 
-class Received(NamedTuple):
+class Received(Record):
     """A message with what is attached to it."""
 
     message: Message
@@ -321,16 +323,15 @@ def _is_number(value: Any) -> bool:
     return type(value) is int and -_MAX_NUMBER <= value <= _MAX_NUMBER
 
 
-_FORMS: dict[Any, Callable[[Any], bool]] = {
-    int: _is_number,
-    str: lambda v: type(v) is str,
-    bool: lambda v: type(v) is bool,
-    float: lambda v: _is_number(v) or (type(v) is float and -1e15 < v < 1e15),  # neither infinite nor not a number
-    tuple[int, ...]: lambda v: type(v) is list and all(map(_is_number, v)),
-    tuple[str, ...]: lambda v: type(v) is list and all(type(x) is str for x in v),
-    Mapping[str, str]: lambda v: type(v) is dict and all(type(x) is str for x in v.values()),
+_FORMS: dict[str, Callable[[Any], bool]] = {  # by the fields' types, as written
+    "int": _is_number,
+    "str": lambda v: type(v) is str,
+    "bool": lambda v: type(v) is bool,
+    "float": lambda v: _is_number(v) or (type(v) is float and -1e15 < v < 1e15),  # neither infinite nor not a number
+    "tuple[int, ...]": lambda v: type(v) is list and all(map(_is_number, v)),
+    "tuple[str, ...]": lambda v: type(v) is list and all(type(x) is str for x in v),
+    "Mapping[str, str]": lambda v: type(v) is dict and all(type(x) is str for x in v.values()),
 }
-_FIELDS = {kind: get_type_hints(kind) for kind in _VERB_OF}  # worked out now: typing reads no disk, and nobody waits
 
 
 def _bad(why: str) -> Denied:
@@ -353,13 +354,13 @@ def _read(text: bytes, kinds: Mapping[str, Any]) -> Message:
             hint="use the suture of the version that the process runs",
         )
     fields: dict[str, Any] = {}
-    for name, form in _FIELDS[kind].items():
+    for name, form in kind.FIELDS.items():
         if name in row:
             value = row[name]
             if not _FORMS[form](value):
-                raise _bad(f"{verb}: {name} isn't {getattr(form, '__name__', form)}")
+                raise _bad(f"{verb}: {name} isn't {form}")
             fields[name] = tuple(value) if type(value) is list else value
-        elif name not in kind._field_defaults:
+        elif name not in kind.DEFAULTS:
             raise _bad(f"{verb}: no {name}")
         if name in ("number", "size") and fields[name] < 0:
             raise _bad(f"{verb}: a negative {name}")
@@ -381,7 +382,7 @@ def encode(message: Message, attached: bytes = b"") -> Iterator[bytes]:
     Raises:
         Denied: message-too-large; nothing has been yielded.
     """
-    row: dict[str, Any] = {"verb": _VERB_OF[type(message)], **message._asdict()}
+    row: dict[str, Any] = {"verb": _VERB_OF[type(message)], **message.row()}
     if "size" in row:
         row["size"] = len(attached)
     text = json.dumps(row, separators=(",", ":")).encode("ascii")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suture.agent.journal import Journal, login_uid, read
+from suture.agent.journal import Journal, Lines, login_uid, read
 from suture.errors import Denied
 
 
@@ -133,7 +133,7 @@ for n in range(30):
 
 def test_reading(journal: Journal) -> None:
     """The last ones, of what can be read; no file is no lines."""
-    assert read(journal.path) == ((), 0)
+    assert read(journal.path) == Lines((), 0)
     for n in range(5):
         journal.write({"n": n})
     with open(journal.path, "ab") as file:

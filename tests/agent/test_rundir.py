@@ -86,8 +86,8 @@ def test_names_and_states(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         here = rundir.identity(child.pid)
-        earlier = here._replace(started=here.started - 5)
-        away = here._replace(namespace=here.namespace + 1)
+        earlier = here.but(started=here.started - 5)
+        away = here.but(namespace=here.namespace + 1)
         for who in (here, earlier, away):
             Path(folder, rundir.name_of("shop/web 1", who)).touch()
         Path(folder, "notes.txt").touch()

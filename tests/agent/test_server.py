@@ -95,7 +95,8 @@ def test_hello_and_facts(agent: Agent) -> None:
     (entry,) = rundir.entries(os.path.dirname(agent.path))
     with agent.call() as call:
         assert isinstance(call.welcome, wire.Hello)
-        assert (call.welcome.pid, call.welcome.started, call.welcome.namespace) == entry.identity == rundir.identity()
+        welcome = rundir.Identity(call.welcome.pid, call.welcome.started, call.welcome.namespace)
+        assert welcome == entry.identity == rundir.identity()
         facts = call.ask(wire.Ps)
         assert (facts.pid, facts.service, facts.peers, facts.failure, facts.patches) == (os.getpid(), "game", "user", "", ())
 
@@ -255,7 +256,7 @@ def test_large_patch_and_answer(agent: Agent) -> None:
 
 def test_other_version(agent: Agent) -> None:
     """Both say what they speak; without a common version there is a sentence, then the end."""
-    with agent.call(hello=HELLO._replace(wire=(7, 9))) as call:
+    with agent.call(hello=HELLO.but(wire=(7, 9))) as call:
         assert call.welcome.wire == wire.WIRE
         no = call.next().message
         assert isinstance(no, wire.No)
@@ -269,7 +270,8 @@ def test_rubbish_and_silence_harm_nobody(agent: Agent, monkeypatch: pytest.Monke
     bad = []
     for n in range(200):
         sock = socket.socket(socket.AF_UNIX)
-        sock.connect(agent.path)
+        with rundir.Address(agent.path) as name:
+            sock.connect(name)
         bad.append(sock)
         if n % 3:
             sock.send((b"\x00rubbish" * 50, half)[n % 3 - 1])
@@ -355,7 +357,7 @@ def test_other_user_is_refused(make: Callable[..., Agent], monkeypatch: pytest.M
         assert call.ask(wire.Ps).denied == 1
     one, other = socket.socketpair()
     with one, other:
-        assert server._peer(one) == (os.getpid(), os.geteuid())
+        assert server._peer(one) == desk_module.Peer(os.getpid(), os.geteuid())
 
 
 # ---------------------------------------------------------------- the socket and the thread
@@ -441,7 +443,7 @@ def test_stop_and_start_keep_callers(agent: Agent) -> None:
 def test_no_thread_no_descriptor_is_left(make: Callable[..., Agent]) -> None:
     """Stopped and closed: as before."""
     logging.getLogger("suture").warning("threading makes an entry for whoever logs")
-    threads, numbers = threading.enumerate(), len(os.listdir("/proc/self/fd"))
+    threads, tasks, numbers = threading.enumerate(), os.listdir("/proc/self/task"), len(os.listdir("/proc/self/fd"))
     agent = make()
     with agent.call() as call:
         call.ask(wire.Prepare, b"1")
@@ -452,7 +454,7 @@ def test_no_thread_no_descriptor_is_left(make: Callable[..., Agent]) -> None:
     assert not os.path.exists(path)
     assert threading.enumerate() == threads
     assert len(os.listdir("/proc/self/fd")) == numbers
-    assert len(os.listdir("/proc/self/task")) == len(threads)
+    assert os.listdir("/proc/self/task") == tasks
 
 
 def test_all_signals_are_blocked(agent: Agent) -> None:
@@ -474,9 +476,11 @@ def test_no_descriptors_left_does_not_spin(agent: Agent) -> None:
         call.ask(wire.Ps)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         late = socket.socket(socket.AF_UNIX)
+        folder = os.open(os.path.dirname(agent.path), os.O_RDONLY)
+        name = f"/proc/self/fd/{folder}/{os.path.basename(agent.path)}"
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
-            late.connect(agent.path)
+            late.connect(name)
             before = time.process_time()
             time.sleep(0.3)
             assert time.process_time() - before < 0.1
@@ -486,3 +490,4 @@ def test_no_descriptors_left_does_not_spin(agent: Agent) -> None:
         late.settimeout(10)
         assert late.recv(3) == b"SUT"
         late.close()
+        os.close(folder)

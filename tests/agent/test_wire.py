@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suture import wire
+from suture import patch, wire
 from suture.errors import Denied
 from suture.wire import Decoder, Hello, Received, agree, encode
 
@@ -31,7 +31,7 @@ asked = st.one_of(
     st.builds(wire.Show, number, text),
     st.builds(wire.Log, number, number),
 ).map(Received) | st.builds(
-    lambda message, patch: Received(message._replace(size=len(patch)), patch),
+    lambda message, patch: Received(message.but(size=len(patch)), patch),
     st.builds(wire.Plan, number, st.just(0), texts, st.booleans(), st.booleans())
     | st.builds(wire.Prepare, number, st.just(0), texts, st.booleans(), st.booleans(), seconds, st.booleans()),
     patches,
@@ -58,7 +58,7 @@ answered = st.one_of(
         text,
     ),
 ).map(Received) | st.builds(
-    lambda message, body: Received(message._replace(size=len(body)), body),
+    lambda message, body: Received(message.but(size=len(body)), body),
     st.builds(wire.Reported, number, st.just(0), st.booleans(), text, text, seconds)
     | st.builds(wire.Statuses, number, st.just(0), number)
     | st.builds(wire.Shown, number, st.just(0), text)
@@ -206,3 +206,8 @@ def test_json_in_slices_is_json(value: Any) -> None:
     """Slicing changes when the GIL is given away, not the document."""
     rests: list[int] = []
     assert json.loads(wire.json_slices(value, lambda: rests.append(1))) == value
+
+
+def test_a_patch_fits() -> None:
+    """What may be in a file may come over the wire."""
+    assert wire.MAX_ATTACHED == patch.MAX_BYTES

@@ -14,10 +14,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import platform
+import sys
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from suture import wire
 from suture.agent.journal import Journal, tail
@@ -25,15 +24,23 @@ from suture.agent.own import original
 from suture.agent.rundir import Identity
 from suture.engine.pace import Pace
 from suture.errors import Denied, Fault, Refused, SutureError
+from suture.records import Record
 
+TYPE_CHECKING = False  # as type checkers know it
 if TYPE_CHECKING:
+    from typing import Any, Protocol
+
     from suture.report import Report
+
+    Answer = tuple[wire.Message, bytes]
+else:
+    Protocol = object
 
 __all__ = ["Caller", "Desk", "Peer", "Prepared", "Target"]
 
 MAX_LEASE_S = 60.0
+PYTHON = sys.version.partition(" ")[0]
 WRITES = frozenset({wire.Prepare, wire.Renew, wire.Commit, wire.Discard, wire.Revert})
-Answer = tuple[wire.Message, bytes]
 
 _now: Callable[[], float] = original("time", "monotonic")
 _log = logging.getLogger("suture")
@@ -69,7 +76,7 @@ class Target(Protocol):
         """As ``suture.status``."""
 
 
-class Peer(NamedTuple):
+class Peer(Record):
     """Who called, by the kernel's word."""
 
     pid: int
@@ -87,7 +94,7 @@ class Caller(Protocol):
         """Who it is."""
 
 
-class Held(NamedTuple):
+class Held(Record):
     """What is prepared, and for whom."""
 
     token: str
@@ -152,9 +159,7 @@ class Desk:
 
     def hello(self, who: Identity) -> wire.Hello:
         """What this side says first."""
-        return wire.Hello(
-            wire.WIRE, self._version, platform.python_version(), who.pid, self._service, who.started, who.namespace, self._observe
-        )
+        return wire.Hello(wire.WIRE, self._version, PYTHON, who.pid, self._service, who.started, who.namespace, self._observe)
 
     def answer(self, caller: Caller, message: wire.Message, attached: bytes) -> Answer:
         """Do what is asked.  Never raises."""
@@ -211,7 +216,7 @@ class Desk:
             pid=os.getpid(),
             ppid=os.getppid(),
             uid=os.geteuid(),
-            python=platform.python_version(),
+            python=PYTHON,
             suture=self._version,
             since_s=round(_now() - self.since, 3),
             peers=self._peers,

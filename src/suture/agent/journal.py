@@ -15,9 +15,13 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
 
 from suture.errors import Denied
+from suture.records import Record
+
+TYPE_CHECKING = False  # as type checkers know it
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Journal", "Lines", "login_uid", "read", "tail"]
 
@@ -26,7 +30,7 @@ MAX_READ = 64 * 1024 * 1024
 MAX_TAIL = 8 * 1024 * 1024
 
 
-class Lines(NamedTuple):
+class Lines(Record):
     """
     What a journal holds.
 
@@ -119,7 +123,7 @@ def _stamp(seconds: float) -> str:
 def login_uid() -> int | None:
     """Who logged in to start this process, whatever it became since; None if nobody did, or it can't be told."""
     try:
-        with open("/proc/self/loginuid", encoding="ascii") as file:
+        with open("/proc/self/loginuid", "rb") as file:  # as text it would load a codec, from disk
             found = int(file.read())
     except (OSError, ValueError):
         return None

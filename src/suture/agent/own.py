@@ -14,7 +14,10 @@ import importlib.util
 import sys
 import types
 from functools import cache
-from typing import Any
+
+TYPE_CHECKING = False  # as type checkers know it
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["original"]
 

@@ -18,9 +18,9 @@ import re
 import stat
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from suture.errors import Denied
+from suture.records import Record
 
 __all__ = ["Address", "Entry", "Identity", "choose", "entries", "everybodys", "identity", "name_of", "places", "sweep"]
 
@@ -28,7 +28,7 @@ MAX_PATH = 104 if sys.platform == "darwin" else 108  # bytes of sun_path, its cl
 _NAME = re.compile(r"([A-Za-z0-9_-]{0,40})\.(\d{1,10})\.(\d{1,20})\.(\d{1,20})\.sock")
 
 
-class Identity(NamedTuple):
+class Identity(Record):
     """
     Which process.
 
@@ -43,7 +43,7 @@ class Identity(NamedTuple):
     namespace: int
 
 
-class Entry(NamedTuple):
+class Entry(Record):
     """
     One socket in a folder.
 

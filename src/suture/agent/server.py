@@ -21,7 +21,6 @@ import signal
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from suture import wire
 from suture.agent import rundir
@@ -29,6 +28,10 @@ from suture.agent.desk import Desk, Peer
 from suture.agent.journal import Journal
 from suture.agent.own import original
 from suture.errors import Denied, SutureError
+
+TYPE_CHECKING = False  # as type checkers know it
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Server"]
 
@@ -454,7 +457,7 @@ class Server:
         else:
             answer, attached = self.desk.answer(caller, message, received.attached)
             if isinstance(answer, wire.PsAnswer):
-                answer = answer._replace(denied=self._denied, dropped=self._dropped)
+                answer = answer.but(denied=self._denied, dropped=self._dropped)
             self._say(caller, answer, attached)
         if caller.decoder.error is not None and not caller.todo and not caller.closing:
             self._refuse(caller, caller.decoder.error)
