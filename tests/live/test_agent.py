@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,9 @@ class Child:
             env=env,
             cwd=folder,
         )
+        self.watch = threading.Timer(90, self.process.kill)  # a child that hangs fails its test, not the run
+        self.watch.daemon = True
+        self.watch.start()
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if line != "begun\n":
@@ -118,6 +122,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Child]]:
 
     yield made
     for child in children:
+        child.watch.cancel()
         if child.process.poll() is None:
             child.process.kill()
             child.process.communicate()
