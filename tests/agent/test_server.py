@@ -226,15 +226,30 @@ def test_journal_that_cannot_be_written(agent: Agent) -> None:
     assert agent.target.live == ["p-1"]
 
 
+def test_journal_that_fails_before_the_commit(agent: Agent) -> None:
+    """The intent can't be written: nothing is switched, what is prepared stays its caller's."""
+    with agent.call() as call:
+        ready = call.ask(wire.Prepare, b"1")
+        assert agent.desk.journal is not None
+        os.unlink(agent.desk.journal.path)
+        os.mkdir(agent.desk.journal.path)
+        assert call.ask(wire.Commit, token=ready.token).code == "journal-unwritable"
+        assert (agent.target.live, agent.target.open) == ([], 1)
+        os.rmdir(agent.desk.journal.path)
+        assert call.ask(wire.Commit, token=ready.token).ok
+
+
 def test_engine_that_cannot_be_loaded(make: Callable[..., Agent], caplog: pytest.LogCaptureFixture) -> None:
     """The agent is there all the same, and says what is wrong."""
 
     def load() -> object:
         raise Denied("second-copy", "another copy")
 
-    with make(load=load).call() as call:
+    agent = make(load=load)
+    with agent.call() as call:
         assert "second-copy" in call.ask(wire.Ps).failure
         assert call.ask(wire.Plan, b"1").code == "second-copy"
+    agent.end()
     with make(load=lambda: 1 / 0).call() as call:
         assert "ZeroDivisionError" in call.ask(wire.Ps).failure
         assert call.ask(wire.Status).code == "agent-fault"
@@ -455,6 +470,46 @@ def test_no_thread_no_descriptor_is_left(make: Callable[..., Agent]) -> None:
     assert threading.enumerate() == threads
     assert len(os.listdir("/proc/self/fd")) == numbers
     assert os.listdir("/proc/self/task") == tasks
+
+
+def test_stopped_by_many_at_once(agent: Agent) -> None:
+    """Threads that fork at the same time stop and start it at the same time: one thread is left."""
+    done: list[bool] = []
+
+    def turn() -> None:
+        for _ in range(20):
+            done.append(agent.server.stop())
+            agent.server.start()
+
+    threads = [threading.Thread(target=turn) for _ in range(4)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - began < 10
+    assert done == [True] * 80
+    with agent.call() as call:
+        assert call.ask(wire.Ps).failure == ""
+
+
+def test_end_from_inside_and_while_at_work(make: Callable[..., Agent]) -> None:
+    """A patch that takes the agent out, or a request that outlasts the one who does: gone as soon as it can be."""
+    agent = make(slow_s=0.4)
+    with agent.call() as call:
+        call.send(wire.Plan(1, 0), b"1")
+        until(lambda: agent.target.events != [])
+        agent.server.end(timeout_s=0.05)
+        until(lambda: not agent.server.path)
+        assert isinstance(call.next().message, wire.Reported)
+        assert call.ended()
+    assert agent.server.stop()
+    agent = make()
+    agent.target.status = lambda: agent.server.end() or ()  # type: ignore[method-assign]
+    with agent.call() as call:
+        call.ask(wire.Status)
+        assert call.ended()
+    until(lambda: not agent.server.path)
 
 
 def test_all_signals_are_blocked(agent: Agent) -> None:

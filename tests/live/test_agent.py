@@ -275,6 +275,49 @@ def test_a_child_has_an_agent_of_its_own(python: str, start: Callable[..., Child
         assert [e.state for e in rundir.entries(child.run_dir) if e.identity.pid == pid] == ["gone"]
 
 
+def test_fork_while_at_work(python: str, start: Callable[..., Child]) -> None:
+    """A fork waits for the request at hand; its caller is answered, and the child has an agent too."""
+    begin = """
+        from suture.agent import boot
+        class Slow:
+            def status(self):
+                started.set()
+                time.sleep(0.4)
+                return ()
+        started = threading.Event()
+        boot.install(Slow, version="0")
+    """
+    child = start(python, begin)
+    with child.call() as call:
+        call.send(wire.Status(1))
+        assert child.ask("started.wait(10)") == "True"
+        pid = int(child.ask("os.fork() or time.sleep(60)"))
+        assert call.next().message == wire.Statuses(1, 2, 0)
+        with child.call(pid) as other:
+            assert isinstance(other.welcome, wire.Hello)
+            assert other.welcome.pid == pid
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_fork_in_the_agents_thread(python: str, start: Callable[..., Child]) -> None:
+    """Code that a patch brings may fork: the parent's agent goes on, the child doesn't serve the parent's caller."""
+    begin = """
+        from suture.agent import boot
+        class Forks:
+            def status(self):
+                if os.fork() == 0:
+                    time.sleep(0.2)
+                    os._exit(0)
+                return ()
+        boot.install(Forks, version="0")
+    """
+    child = start(python, begin, "-W", "ignore")
+    with child.call() as call:
+        for _ in range(3):
+            assert call.ask(wire.Status).patches == 0
+    assert child.end() == ""
+
+
 def test_forks_of_the_library(python: str, start: Callable[..., Child]) -> None:
     """multiprocessing's fork, a terminal, preexec_fn: each comes back to a parent with its agent."""
     begin = FORKS + textwrap.dedent("""

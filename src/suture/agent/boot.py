@@ -90,19 +90,19 @@ def install(
             made = Server(desk, service=str(service), peers=peers, run_dir=None if run_dir is None else os.fspath(run_dir))
             if load_now or sys.modules["_thread"].allocate_lock is not _lock:
                 desk.load()
-            made.start()
-            _server, _failure = made, ""
             if not _hooked:
                 _hooked = True
                 os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+            made.start()  # last: from here on its thread wants the GIL
+            _server, _failure = made, ""
             atexit.register(_at_exit)
         except Exception as error:  # noqa: BLE001 - a door: the program goes on without us
             _failure = str(error) if isinstance(error, SutureError) else f"agent-fault: {type(error).__name__}: {error}"
             _log.error("suture isn't installed: %s", _failure)
 
 
-def uninstall() -> None:
-    """Take the agent out.  Patches that are live stay live."""
+def uninstall(timeout_s: float = 5.0) -> None:
+    """Take the agent out.  Patches that are live stay live.  One that is at work goes when it's done."""
     global _server
     with _one_at_a_time:
         gone, _server = _server, None
@@ -111,17 +111,14 @@ def uninstall() -> None:
         try:
             _later.cancel()
             atexit.unregister(_at_exit)
-            if gone.stop():
-                gone.close()
-            else:
-                _log.error("agent-fault: the agent's thread is at work and doesn't end; its socket stays until it does")
+            gone.end(timeout_s)
         except Exception as error:  # noqa: BLE001 - a door
             _log.error("agent-fault: uninstall: %s: %s", type(error).__name__, error)
 
 
 def _at_exit() -> None:
     if _server is not None and _server.pid == os.getpid():
-        uninstall()
+        uninstall(1.0)
 
 
 # ---------------------------------------------------------------- fork
@@ -147,12 +144,12 @@ def _after_in_child() -> None:
     _one_at_a_time = _lock()  # another thread of the parent may have held it
     if _server is not None:
         _guarded(_server.begin_in_child)
-        _guarded(_restart)
+        _guarded(lambda: _restart(bind=False))
 
 
-def _restart() -> None:
-    if _server is not None and not _server.running():
-        _server.start()
+def _restart(*, bind: bool = True) -> None:
+    if _server is not None:
+        _server.start(bind=bind)
 
 
 def _guarded(work: Callable[[], object]) -> None:

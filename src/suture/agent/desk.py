@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable
 
 from suture import wire
-from suture.agent.journal import Journal, tail
+from suture.agent.journal import Journal, login_uid, tail
 from suture.agent.own import original
 from suture.agent.rundir import Identity
 from suture.engine.pace import Pace
@@ -331,7 +331,7 @@ class Desk:
 
     def _note(self, caller: Caller, wanted: bool, row: dict[str, Any], text: bytes = b"") -> None:
         if wanted and self.journal is not None:
-            peer = {"peer_pid": caller.peer.pid, "peer_uid": caller.peer.uid}
+            peer = {"peer_pid": caller.peer.pid, "peer_uid": caller.peer.uid, "peer_login_uid": login_uid(caller.peer.pid)}
             self.journal.write({**row, **peer}, text=text, rest=Pace())
 
     def _after(self, caller: Caller, wanted: bool, row: dict[str, Any]) -> None:

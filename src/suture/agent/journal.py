@@ -120,10 +120,10 @@ def _stamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03}Z"
 
 
-def login_uid() -> int | None:
-    """Who logged in to start this process, whatever it became since; None if nobody did, or it can't be told."""
+def login_uid(pid: int | None = None) -> int | None:
+    """Who logged in to start a process (None: this one), whatever it became since; None if nobody did, or it can't be told."""
     try:
-        with open("/proc/self/loginuid", "rb") as file:  # as text it would load a codec, from disk
+        with open(f"/proc/{pid or 'self'}/loginuid", "rb") as file:  # as text it would load a codec, from disk
             found = int(file.read())
     except (OSError, ValueError):
         return None

@@ -141,28 +141,37 @@ class Server:
         self._wake: tuple[_Own, _Own] | None = None
         self._callers: list[_Caller] = []
         self._denied = self._dropped = 0
-        self._stopping = False
+        self._stopping = self._leaving = False
         self._thread = self._native = 0
+        self._starting = _lock()
 
     # ------------------------------------------------------------ what boot calls
 
-    def start(self) -> None:
+    def start(self, *, bind: bool = True) -> None:
         """
         Bind, if that is needed, and start the thread.
+
+        Args:
+            bind: False leaves it to the thread: a forked child often does something else at once.
 
         Raises:
             RuntimeError: The system gives no thread.
         """
-        self._stopping = False
-        self._see_to_the_socket()
-        ended = _lock()
-        ended.acquire()
-        before = _mask(signal.SIG_BLOCK, _BLOCKED)
-        try:  # the thread inherits the mask: a program that waits for its SIGTERM in sigwait must get it
-            self._thread = _start_thread(self._run, (ended,))
-            self._ended = ended
-        finally:
-            _mask(signal.SIG_SETMASK, before)
+        with self._starting:  # two threads may come back from a fork at the same time
+            if self._ended is not None:
+                return
+            self._stopping = False
+            if bind:
+                self._see_to_the_socket()
+            self._see_to_the_pipe()
+            ended = _lock()
+            ended.acquire()
+            before = _mask(signal.SIG_BLOCK, _BLOCKED)
+            try:  # the thread inherits the mask: a program that waits for its SIGTERM in sigwait must get it
+                self._thread = _start_thread(self._run, (ended,))
+                self._ended = ended
+            finally:
+                _mask(signal.SIG_SETMASK, before)
 
     def running(self) -> bool:
         """True if the thread was started and not stopped."""
@@ -175,21 +184,33 @@ class Server:
         Returns:
             True if it has ended.  False if it's still at work, or is the one that asks.
         """
-        if self._ended is None:
+        ended = self._ended
+        if ended is None:
             return True
         if self._thread == _me():
             return False
         self._stopping = True
         self._wake_up()
-        if not self._ended.acquire(True, timeout_s):
+        if not ended.acquire(True, timeout_s):
+            self._stopping = False
             return False
-        self._ended = None
+        ended.release()  # for another thread that waits for the same
+        if self._ended is ended:
+            self._ended = None
         # Its last Python line has run, but the kernel counts it for some microseconds more, and that count is what
         # fork looks at: without this wait 1 to 7 of 30 forks warned [3.12.1, 3.14.10, 3.15.2].
         limit = _now() + 0.5
         while os.path.exists(f"/proc/self/task/{self._native}") and _now() < limit:
             _sleep(0.000_05)
         return True
+
+    def end(self, timeout_s: float = 5.0) -> None:
+        """Stop and close; a thread that is at work closes by itself as soon as it can."""
+        self._leaving = True
+        if self.stop(timeout_s):
+            self.close()
+        else:
+            self._stopping = True
 
     def close(self) -> None:
         """Leave nothing: callers, descriptors, the socket's file.  After stop."""
@@ -219,11 +240,11 @@ class Server:
 
     def _run(self, ended: Any) -> None:
         try:
-            self._native = _native_id()
+            self._thread, self._native = _me(), _native_id()
             with contextlib.suppress(Exception):
                 original("_thread", "set_name")("suture-agent")  # 3.14+
             self.desk.load()
-            while not self._stopping:
+            while not self._stopping and self._thread == _me():  # a fork in this very thread: its child has another
                 try:
                     self._turn()
                 except Exception as error:  # noqa: BLE001 - the program must neither notice nor lose its agent
@@ -231,12 +252,15 @@ class Server:
                     for caller in list(self._callers):
                         self._drop(caller, "a fault of ours")
                     _sleep(1.0)
+            if self._leaving:
+                self.close()
         finally:
             _forget_this_thread()
             ended.release()
 
     def _turn(self) -> None:
         """Sleep until there is something to do, and do it."""
+        self._see_to_the_pipe()
         self._see_to_the_socket()
         events = self._wait()
         if self._wake and self._wake[0].number in events and self._wake[0].ours():
@@ -279,14 +303,17 @@ class Server:
 
     # ------------------------------------------------------------ the socket
 
-    def _see_to_the_socket(self) -> None:
-        """Bind, if there is no socket, or it isn't there any more, or the process has become another user's."""
+    def _see_to_the_pipe(self) -> None:
+        """Make the pipe that wakes the thread, if there is none or it was closed under us."""
         if self._wake is None or not all(end.ours() for end in self._wake):
             for end in self._wake or ():
                 end.close()
             read, write = os.pipe()
             os.set_blocking(write, False)
             self._wake = _Own(read), _Own(write)
+
+    def _see_to_the_socket(self) -> None:
+        """Bind, if there is no socket, or it isn't there any more, or the process has become another user's."""
         if self._listener is not None and (not self._listening.ours() or self._file() != self._bound):
             self._close_listener()
         if self._listener is None and _now() >= self._bind_again:
@@ -306,6 +333,7 @@ class Server:
             rundir.sweep(folder)
         path = f"{folder}/{rundir.name_of(self._service, self._who)}"
         sock = _Socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        own = _Own(sock.fileno())
         try:
             sock.setblocking(False)
             os.fchmod(sock.fileno(), 0o600)  # Linux: the file's mode from its first moment; elsewhere the folder has to do
@@ -315,9 +343,10 @@ class Server:
                 sock.bind(name)
             sock.listen(64)
         except BaseException:
-            sock.close()
+            sock.detach()  # closed under us, its number may be the program's by now: bind said so
+            own.close()
             raise
-        self._listener, self._listening, self.path = sock, _Own(sock.fileno()), path
+        self._listener, self._listening, self.path = sock, own, path
         self._bound = self._file()
         self.desk.journal = Journal(folder, self._service)
 
