@@ -23,7 +23,7 @@ import _thread
 import suture
 light = sorted(m for m in set(sys.modules) - before if m.startswith("suture"))
 if {{whole}}:
-    import suture.hotfix, suture.patch, suture.report, suture.soon
+    import suture.hotfix, suture.patch, suture.report, suture.soon, suture.agent.boot
     from suture.engine import process
     process.load_the_rest()
 threads = _thread._count()
