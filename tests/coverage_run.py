@@ -20,7 +20,7 @@ from pythons import FREE_THREADED, found
 
 ROOT = Path(__file__).parent.parent
 NEEDED = ["pytest", "hypothesis", "coverage"]
-WHERE = ["tests/unit", "tests/engine", "tests/test_bare.py"]
+WHERE = ["tests/unit", "tests/engine", "tests/agent", "tests/test_bare.py"]
 
 
 def main(arguments: list[str]) -> int:

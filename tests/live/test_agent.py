@@ -299,6 +299,40 @@ def test_fork_while_at_work(python: str, start: Callable[..., Child]) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def test_fork_storm(python: str, start: Callable[..., Child], tmp_path: Path) -> None:
+    """40 forks while a patch goes in and out: each child is wholly old or wholly new and can go on patching by itself."""
+    patch = fix(tmp_path)
+    (tmp_path / "fix.suture").write_bytes(patch)
+    begin = """
+        import app, signal
+        suture.install(service='game')
+        codes = []
+        def storm():
+            for _ in range(40):
+                pid = os.fork()
+                if pid == 0:
+                    signal.alarm(20)
+                    live = len(suture.status())
+                    good = app.f() == ("new" if live else "old") and suture.plan("fix.suture").ok
+                    os._exit(1 - good)
+                codes.append(os.waitpid(pid, 0)[1])
+                time.sleep(0.002)
+        thread = threading.Thread(target=storm)
+    """
+    child = start(python, begin, "-W", "ignore")
+    with child.call() as call:
+        child.ask("thread.start()")
+        rounds = 0
+        while child.ask("thread.is_alive()") == "True":
+            ready = call.ask(wire.Prepare, patch)
+            done = call.ask(wire.Commit, token=ready.token)
+            assert done.ok, done
+            assert call.ask(wire.Revert, patch_id="fix").ok
+            rounds += 1
+        assert rounds > 3
+    assert child.ask("codes == [0] * 40") == "True", child.ask("codes")
+
+
 def test_fork_in_the_agents_thread(python: str, start: Callable[..., Child]) -> None:
     """Code that a patch brings may fork: the parent's agent goes on, the child doesn't serve the parent's caller."""
     begin = """

@@ -39,6 +39,8 @@ _me = original("_thread", "get_ident")
 _server: Server | None = None
 _failure = ""
 _one_at_a_time = _lock()
+_counting = _lock()
+_forks = 0  # under way
 _hooked = False
 
 
@@ -83,6 +85,7 @@ def install(
     with _one_at_a_time:
         if _server is not None:
             return
+        made = None
         try:
             if peers not in ("user", "root"):
                 raise ValueError(f'peers is {peers!r}, "user" or "root" is meant')
@@ -97,6 +100,8 @@ def install(
             _server, _failure = made, ""
             atexit.register(_at_exit)
         except Exception as error:  # noqa: BLE001 - a door: the program goes on without us
+            if made is not None:
+                made.close()
             _failure = str(error) if isinstance(error, SutureError) else f"agent-fault: {type(error).__name__}: {error}"
             _log.error("suture isn't installed: %s", _failure)
 
@@ -126,13 +131,20 @@ def _at_exit() -> None:
 
 def _before_fork() -> None:
     """Stop the thread.  A fork would copy it half: its locks held for ever, and 3.12+ warns of each fork with threads."""
+    global _forks
+    with _counting:
+        _forks += 1
     if _server is not None:
         _guarded(_later.cancel)
         _guarded(_server.stop)
 
 
 def _after_in_parent() -> None:
-    if _server is not None and not _server.running():
+    global _forks
+    with _counting:
+        _forks = max(0, _forks - 1)
+        others = _forks > 0  # threads that have stopped it and not forked yet: the last one starts it
+    if _server is not None and not others and not _server.running():
         if sys.version_info[:2] in ((3, 12), (3, 13)) and _alone():
             _guarded(lambda: _later.call(_restart))
         else:
@@ -140,8 +152,8 @@ def _after_in_parent() -> None:
 
 
 def _after_in_child() -> None:
-    global _one_at_a_time
-    _one_at_a_time = _lock()  # another thread of the parent may have held it
+    global _one_at_a_time, _counting, _forks
+    _one_at_a_time, _counting, _forks = _lock(), _lock(), 0  # other threads of the parent may have held them
     if _server is not None:
         _guarded(_server.begin_in_child)
         _guarded(lambda: _restart(bind=False))

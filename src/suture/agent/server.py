@@ -143,7 +143,7 @@ class Server:
         self._denied = self._dropped = 0
         self._stopping = self._leaving = False
         self._thread = self._native = 0
-        self._starting = _lock()
+        self._changing = _lock()  # held while the thread is started or stopped
 
     # ------------------------------------------------------------ what boot calls
 
@@ -157,7 +157,7 @@ class Server:
         Raises:
             RuntimeError: The system gives no thread.
         """
-        with self._starting:  # two threads may come back from a fork at the same time
+        with self._changing:  # threads may fork, and come back from it, at the same time
             if self._ended is not None:
                 return
             self._stopping = False
@@ -184,23 +184,26 @@ class Server:
         Returns:
             True if it has ended.  False if it's still at work, or is the one that asks.
         """
-        ended = self._ended
-        if ended is None:
-            return True
-        if self._thread == _me():
+        if self._ended is not None and self._thread == _me():
             return False
-        self._stopping = True
-        self._wake_up()
-        if not ended.acquire(True, timeout_s):
-            self._stopping = False
+        limit = _now() + timeout_s
+        if not self._changing.acquire(True, timeout_s):
             return False
-        ended.release()  # for another thread that waits for the same
-        if self._ended is ended:
+        try:
+            if self._ended is None:
+                return True
+            self._stopping = True
+            self._wake_up()
+            if not self._ended.acquire(True, max(0.0, limit - _now())):
+                self._stopping = False
+                return False
             self._ended = None
+        finally:
+            self._changing.release()
         # Its last Python line has run, but the kernel counts it for some microseconds more, and that count is what
         # fork looks at: without this wait 1 to 7 of 30 forks warned [3.12.1, 3.14.10, 3.15.2].
         limit = _now() + 0.5
-        while os.path.exists(f"/proc/self/task/{self._native}") and _now() < limit:
+        while os.path.exists(f"/proc/self/task/{self._native}") and self._ended is None and _now() < limit:
             _sleep(0.000_05)
         return True
 
