@@ -164,7 +164,8 @@ def install(*, service: str = "", peers: str = "user", run_dir: str | PathLike[s
     """
     Let an operator's command reach this process, over a Unix socket in a private folder.
 
-    Starts one thread, which sleeps until it's called and loads the engine right away.  Forked children get agents of their
+    Starts one thread, which sleeps until it's called, and loads the engine: in that thread, or at once if the process is
+    root's (it may become a user who can't read the files) or gevent has been at work.  Forked children get agents of their
     own.  Never raises and never prints: what fails is a record of the ``suture`` logger.  A second call does nothing.
     ``SUTURE=off`` in the environment makes it do nothing, ``SUTURE=observe`` lets in only what reads.
 

@@ -10,12 +10,12 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 import suture
 from calling import Call
-from conftest import World
 from suture import wire
 from suture.agent import boot, rundir
 from suture.patch import dump
@@ -41,7 +41,7 @@ def path() -> str:
     return found.path
 
 
-def test_real_engine(run_dir: str, world: World) -> None:
+def test_real_engine(run_dir: str, world: Any) -> None:
     """A patch goes in and out over the socket; a refusal is a report."""
     m = world.module("def f():\n    return 'old'\n")
     data = dump(world.replace(("old", "new")))
@@ -63,6 +63,22 @@ def test_real_engine(run_dir: str, world: World) -> None:
         discarded = call.ask(wire.Prepare, data)
         assert isinstance(call.ask(wire.Discard, token=discarded.token), wire.Done)
     assert m.f() == "old"
+
+
+@pytest.mark.parametrize("now", [True, False])
+def test_where_the_engine_is_loaded(run_dir: str, now: bool) -> None:
+    """By install itself, or by the thread; callers that come meanwhile wait."""
+    where: list[bool] = []
+
+    def load() -> Any:
+        where.append(threading.get_ident() == here)
+        return suture._engine()
+
+    here = threading.get_ident()
+    boot.install(load, version="0", run_dir=run_dir, load_now=now)
+    with Call(path()) as call:
+        assert call.ask(wire.Status).patches == 0
+    assert where == [now]
 
 
 def test_second_call_does_nothing(run_dir: str) -> None:
@@ -106,6 +122,8 @@ def test_engine_is_loaded_by_install_where_locks_are_not_the_kernels(run_dir: st
     """Under gevent a thread of the kernel may not import."""
     real = sys.modules["_thread"].allocate_lock
     monkeypatch.setattr(sys.modules["_thread"], "allocate_lock", lambda: real())
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    monkeypatch.setattr("suture.agent.server.Server.start", lambda self: None)
     suture.install(run_dir=run_dir)
     found = boot.server()
     assert found is not None

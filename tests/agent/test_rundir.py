@@ -135,3 +135,24 @@ def test_name_that_never_fits(tmp_path: Path) -> None:
     """Said by name."""
     with pytest.raises(Denied, match="run-dir-too-long"), rundir.Address(f"{tmp_path}/{'n' * 120}"):
         pass
+
+
+def test_everybodys_folders(tmp_path: Path) -> None:
+    """Root's list: folders that exist, of any user; never a link."""
+    made = Path("/tmp", "suture-4004711")
+    made.mkdir(mode=0o700)
+    link = made.with_name("suture-4004712")
+    link.symlink_to(made)
+    try:
+        found = list(rundir.everybodys())
+        assert str(made) in found
+        assert str(link) not in found
+    finally:
+        link.unlink()
+        made.rmdir()
+
+
+def test_another_users_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is set for us says nothing about them."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert rundir.places(4711)[:2] == ["/run/user/4711/suture", "/run/suture/4711"]

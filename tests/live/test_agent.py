@@ -447,6 +447,28 @@ def test_removed_socket(python: str, start: Callable[..., Child]) -> None:
         assert call.ask(wire.Ps).failure == ""
 
 
+def test_dropped_privileges(python: str, start: Callable[..., Child]) -> None:
+    """Started by root, gone on as another user: a socket in that user's folder, and its user and root are let in."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become another user")
+    begin = """
+        from suture.agent import server
+        server.HEARTBEAT_S = 0.2
+        suture.install(service='game')
+        os.setgid(65534)
+        os.setuid(65534)
+    """
+    with tempfile.TemporaryDirectory(prefix="sut") as folder:
+        os.chmod(folder, 0o1777)
+        os.mkdir(f"{folder}/root", 0o700)
+        child = start(python, begin, SUTURE_DIR="", XDG_RUNTIME_DIR=f"{folder}/root", TMPDIR=folder)
+        child.run_dir = f"{folder}/suture-65534"
+        with child.call() as call:
+            facts = call.ask(wire.Ps)
+            assert (facts.uid, facts.failure) == (65534, "")
+        assert child.end() == ""
+
+
 def test_bad_callers(python: str, start: Callable[..., Child]) -> None:
     """200 that send rubbish, half a message or nothing: good ones in between are answered, the program doesn't notice."""
     child = start(python)

@@ -61,14 +61,14 @@ def install(
     service: str = "",
     peers: str = "user",
     run_dir: str | os.PathLike[str] | None = None,
-    load_now: bool = False,
+    load_now: bool | None = None,
 ) -> None:
     """
     Start the agent.  A second call does nothing.
 
-    The engine is loaded by the agent's thread, right away: a program's start doesn't wait for it.  Under gevent it's loaded
-    here: its locks are importlib's too, and a thread of the kernel that imports beside the loop was seen to wait for it
-    for ever [gevent 26.9, 3.11].
+    The engine is loaded by the agent's thread, right away: a program's start doesn't wait for it.  But here, if the process
+    is root's: it may become another user a moment later, who can't read the rest.  And here under gevent: its locks are
+    importlib's too, and a thread of the kernel that imports beside the loop was seen to wait for ever [gevent 26.9, 3.11].
 
     Args:
         load: Gives the engine; loads all that it needs.
@@ -76,7 +76,8 @@ def install(
         service: What operators call the program.
         peers: "user" (the process's own user, and root) or "root".
         run_dir: Folder for the socket; None: as agent/rundir.py says.
-        load_now: Load the engine here in any case: for whoever comes before the program, which may bring gevent.
+        load_now: True: load the engine here, for whoever comes before the program, which may bring gevent.  False: in the
+            thread.  None: as said.
     """
     global _server, _failure, _hooked
     switch = os.environ.get("SUTURE", "").strip().lower()
@@ -91,7 +92,9 @@ def install(
                 raise ValueError(f'peers is {peers!r}, "user" or "root" is meant')
             desk = Desk(lambda: _Adapter(load()), version=version, service=str(service), peers=peers, observe=switch == "observe")
             made = Server(desk, service=str(service), peers=peers, run_dir=None if run_dir is None else os.fspath(run_dir))
-            if load_now or sys.modules["_thread"].allocate_lock is not _lock:
+            if load_now is None:
+                load_now = os.geteuid() == 0 or sys.modules["_thread"].allocate_lock is not _lock
+            if load_now:
                 desk.load()
             if not _hooked:
                 _hooked = True
