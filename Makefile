@@ -42,7 +42,7 @@ types: $(STAMP)  ## mypy --strict
 	$(BIN)/mypy
 
 bare:  ## the target side with the standard library alone, in isolated mode
-	@$(PYTHON) -I -S -c "import sys; sys.path.insert(0, 'src'); import suture.hotfix; from suture.engine import process; process.load_the_rest(); from suture.ops.cli.main import main; print('bare: ok')"
+	@$(PYTHON) -I -S -c "import sys; sys.path.insert(0, 'src'); import suture.hotfix, suture.agent.boot; from suture.engine import process; process.load_the_rest(); from suture.ops.cli.main import main; print('bare: ok')"
 
 docs: $(STAMP)  ## every finding code, verb, link and the tutorial are checked against the code
 	$(BIN)/python -m pytest tests/test_docs.py

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("footprint.py", "call_cost.py", "update.py", "stall.py")
+BENCHMARKS = ("footprint.py", "install.py", "call_cost.py", "update.py", "stall.py")
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
         options = [] if args.full else ["--quick"]
         if args.full and name == "call_cost.py":
             options.append("--pythons")
-        if args.rt and name != "footprint.py":
+        if args.rt and name not in ("footprint.py", "install.py"):
             options.append("--rt")
         options += ["--strict"] * args.strict + ["--no-peers"] * args.no_peers
         sys.stdout.flush()

@@ -27,6 +27,7 @@ NEEDED = ["pytest", "pytest-xdist", "hypothesis", "coverage"]
 WHERE = [
     "tests/unit",
     "tests/engine",
+    "tests/agent",
     "tests/ops",
     "tests/live",
     "--ignore=tests/engine/test_torn.py",

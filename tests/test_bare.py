@@ -23,7 +23,7 @@ import _thread
 import suture
 light = sorted(m for m in set(sys.modules) - before if m.startswith("suture"))
 if {{whole}}:
-    import suture.hotfix, suture.patch, suture.report, suture.soon
+    import suture.hotfix, suture.patch, suture.report, suture.soon, suture.agent.boot
     from suture.engine import process
     process.load_the_rest()
 threads = _thread._count()
@@ -90,6 +90,6 @@ print(*sorted(m for m in sys.modules if m.startswith("suture.")))
     there = {
         ".".join(p.relative_to(SRC).with_suffix("").parts)
         for p in (SRC / "suture").rglob("*.py")
-        if "ops" not in p.parts and p.stem not in ("__init__", "__main__")
+        if not {"ops", "agent"} & set(p.parts) and p.stem not in ("__init__", "__main__", "wire")  # these are install()'s
     }
     assert set(done.stdout.split()) == there | {"suture.engine"}

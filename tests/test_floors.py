@@ -18,9 +18,9 @@ ROOT = Path(__file__).parent.parent / "src" / "suture"
 FLOORS = [
     {"errors", "record", "soon"},
     {"patch"},
-    {"report"},
+    {"report", "wire"},
     {"engine"},
-    {"hotfix"},
+    {"agent", "hotfix"},
     {"__init__"},
     {"ops.__init__", "ops.build"},
     {"ops.cli"},

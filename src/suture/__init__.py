@@ -2,7 +2,8 @@
 Put a fix into a Python process that must not stop, and take it out again.
 
 Importing this starts no thread, opens no socket and patches nothing; the engine is loaded at the first use, whole, and
-nothing is imported from disk afterwards (an upgraded package must not be mixed into a running older one).
+nothing is imported from disk afterwards (an upgraded package must not be mixed into a running older one).  Only
+``install()`` starts a thread and opens a socket.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ __all__ = [
     "apply",
     "apply_soon",
     "do_hotfix",
+    "install",
     "plan",
     "replace_func",
     "revert",
     "status",
+    "uninstall",
 ]
 
 __version__ = "0.1.0"
@@ -168,3 +171,36 @@ def do_hotfix(path: str = "HotfixCode.py", *, strict: bool = False) -> Report:
     from suture import hotfix
 
     return hotfix.do_hotfix(engine, path, strict=strict)
+
+
+def install(*, service: str = "", peers: str = "user", run_dir: str | PathLike[str] | None = None) -> None:
+    """
+    Let an operator's command reach this process, over a Unix socket in a private folder.
+
+    Starts one thread, which sleeps until it's called, and loads the engine: in that thread, or at once if the process is
+    root's (it may become a user who can't read the files) or gevent has been at work.  Forked children get agents of their
+    own.  Never raises and never prints: what fails is a record of the ``suture`` logger.  A second call does nothing.
+    ``SUTURE=off`` in the environment makes it do nothing, ``SUTURE=observe`` lets in only what reads.
+
+    Args:
+        service: What operators call the program: ``suture apply fix.suture --service game``.
+        peers: Who may ask: "user" (the process's own user, and root) or "root".
+        run_dir: Folder for the socket; None: ``$SUTURE_DIR``, ``$XDG_RUNTIME_DIR/suture``, ``/run/suture/UID`` or
+            ``suture-UID`` in the temporary directory.
+    """
+    try:
+        from suture.agent import boot
+    except Exception as error:  # noqa: BLE001 - the program goes on without us
+        import logging
+
+        logging.getLogger("suture").error("suture isn't installed: %s: %s", type(error).__name__, error)
+    else:
+        boot.install(_engine, version=__version__, service=service, peers=peers, run_dir=run_dir)
+
+
+def uninstall() -> None:
+    """Take the agent out again: its thread, its socket, its descriptors.  Patches that are live stay live."""
+    import sys
+
+    if "suture.agent.boot" in sys.modules:
+        sys.modules["suture.agent.boot"].uninstall()

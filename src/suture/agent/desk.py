@@ -1,0 +1,380 @@
+"""
+What an agent does when it's asked: one message in, one answer out.
+
+Rule 1: one transaction at a time; a second one is told who has the first, and since when.
+Rule 2: prepared and not committed is nothing: at the lease's end, a lost caller, a fork, it's discarded.
+Rule 3: what changes the process is in the journal before (unless the caller goes without), and in the program's log after.
+Rule 4: whatever a request raises is an answer; the program doesn't notice.
+
+Knows no sockets.  Called by the server's thread alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import zlib
+from collections.abc import Callable
+
+from suture import wire
+from suture.agent.journal import Journal, login_uid, tail
+from suture.agent.own import original
+from suture.agent.rundir import Identity
+from suture.engine.pace import Pace
+from suture.errors import Denied, Fault, Refused, SutureError
+from suture.record import record
+
+TYPE_CHECKING = False  # as type checkers know it
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from suture.report import Report
+
+    Answer = tuple[wire.Message, bytes]
+else:
+    Protocol = object
+
+__all__ = ["Caller", "Desk", "Peer", "Prepared", "Target"]
+
+MAX_LEASE_S = 60.0
+PYTHON = sys.version.partition(" ")[0]
+WRITES = frozenset({wire.Prepare, wire.Renew, wire.Commit, wire.Discard, wire.Revert})
+
+_now: Callable[[], float] = original("time", "monotonic")
+_log = logging.getLogger("suture")
+
+
+class Prepared(Protocol):
+    """
+    A patch right before its point of no return.
+
+    Made, committed and discarded in the agent's thread; in a forked child discarded in the thread that forked.
+    """
+
+    def commit(self) -> Report:
+        """Switch.  A refusal is a report with ``ok`` false, and nothing was changed."""
+
+    def discard(self) -> None:
+        """Let it go; nothing was changed.  Never raises."""
+
+
+class Target(Protocol):
+    """What is served: the engine, or one that simulates it."""
+
+    def plan(self, source: bytes, **options: Any) -> Report:
+        """As ``suture.plan``; options are accept, partial and replace."""
+
+    def prepare(self, source: bytes, **options: Any) -> tuple[Report, Prepared | None]:
+        """The same up to the point of no return; None: refused, or nothing to do."""
+
+    def revert(self, patch_id: str) -> Report:
+        """As ``suture.revert``."""
+
+    def status(self) -> tuple[Report, ...]:
+        """As ``suture.status``."""
+
+
+@record(frozen=True, slots=True)
+class Peer:
+    """Who called, by the kernel's word."""
+
+    pid: int
+    uid: int
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} (uid {self.uid})"
+
+
+class Caller(Protocol):
+    """A connection, as far as the desk sees it: what is prepared belongs to one."""
+
+    @property
+    def peer(self) -> Peer:
+        """Who it is."""
+
+
+@record(frozen=True, slots=True)
+class Held:
+    """What is prepared, and for whom."""
+
+    token: str
+    prepared: Prepared
+    patch_id: str
+    caller: Caller
+    since: float
+    text: bytes
+    journal: bool
+
+
+class Desk:
+    """
+    Answers for one process.
+
+    Attributes:
+        held: What is prepared now.
+        lease_ends: When it's let go, by the monotonic clock.
+        journal: Where changes are written; None: nowhere yet.
+        failure: What doesn't work, "" if all does.
+    """
+
+    def __init__(self, load: Callable[[], Target], *, version: str, service: str, peers: str, observe: bool) -> None:
+        """*load* gives the target; called once, by ``load``."""
+        self._load, self._version, self._service, self._peers, self._observe = load, version, service, peers, observe
+        self._target: Target | None = None
+        self._broken: SutureError | None = None
+        self._texts: dict[str, bytes] = {}
+        self._over: list[str] = []
+        self._said: set[str] = set()
+        self.held: Held | None = None
+        self.lease_ends = 0.0
+        self.journal: Journal | None = None
+        self.failure = ""
+        self.since = _now()
+
+    def load(self) -> None:
+        """Load all that the verbs need; what fails is kept, and is the answer to them."""
+        if self._target is None and self._broken is None:
+            try:
+                self._target = self._load()
+            except SutureError as error:
+                self._broken = error
+                self.fail(error.code, error.message)
+            except Exception as error:  # noqa: BLE001 - the second door: the program goes on without us
+                self._broken = Fault("agent-fault", f"the engine can't be loaded: {type(error).__name__}: {error}")
+                self.fail("agent-fault", self._broken.message)
+
+    def fail(self, code: str, message: str) -> None:
+        """Keep what doesn't work for ``ps``, and say it once in the program's log."""
+        self.failure = f"{code}: {message}"
+        if code not in self._said:
+            self._said.add(code)
+            _log.error("%s", self.failure)
+
+    def mended(self) -> None:
+        """What failed works now, unless it's the engine."""
+        if self._broken is None:
+            self.failure = ""
+
+    # ------------------------------------------------------------ the door
+
+    def hello(self, who: Identity) -> wire.Hello:
+        """What this side says first."""
+        return wire.Hello(wire.WIRE, self._version, PYTHON, who.pid, self._service, who.started, who.namespace, self._observe)
+
+    def answer(self, caller: Caller, message: wire.Message, attached: bytes) -> Answer:
+        """Do what is asked.  Never raises."""
+        number = getattr(message, "number", 0)
+        try:
+            return self._request(caller, message, attached)
+        except SutureError as error:
+            return wire.No.of(error, number), b""
+        except BaseException as error:  # noqa: BLE001 - a patch's own code may raise anything; the program must not lose its agent
+            _log.error("agent-fault: a request failed", exc_info=True)
+            fault = Fault("agent-fault", f"{type(error).__name__}: {error}", hint="see what is live with status, and report it")
+            return wire.No.of(fault, number), b""
+
+    def _request(self, caller: Caller, message: wire.Message, attached: bytes) -> Answer:
+        if self._observe and type(message) in WRITES:
+            raise Denied("observe-only", "SUTURE=observe: this agent only reads", hint="restart without it, or with the fix")
+        if isinstance(message, wire.Ps):
+            return self._facts(message.number), b""
+        if isinstance(message, wire.Log):
+            return self._lines(message)
+        if isinstance(message, wire.Show):
+            return self._show(message)
+        if isinstance(message, wire.Status):
+            reports = [r.to_json() for r in self._engine().status()]
+            return wire.Statuses(message.number, 0, len(reports)), wire.json_slices(reports, Pace())
+        if isinstance(message, wire.Plan):
+            return _reported(message.number, self._engine().plan(attached, **_options(message)))
+        if isinstance(message, wire.Prepare):
+            return self._prepare(caller, message, attached)
+        if isinstance(message, wire.Revert):
+            return self._revert(caller, message)
+        if isinstance(message, wire.Renew):
+            self._mine(caller, message.token)
+            return wire.Done(message.number, self._lease(message.lease_s)), b""
+        if isinstance(message, wire.Commit):
+            return self._commit(self._mine(caller, message.token), message.number)
+        if isinstance(message, wire.Discard):
+            self._mine(caller, message.token)
+            self.let_go("")
+            return wire.Done(message.number), b""
+        raise Denied("verb-unknown", f"{type(message).__name__} isn't a question", hint="report it")
+
+    def _engine(self) -> Target:
+        if self._broken is not None:
+            raise self._broken
+        assert self._target is not None
+        return self._target
+
+    def _facts(self, number: int) -> wire.PsAnswer:
+        held = self.held
+        return wire.PsAnswer(
+            number,
+            service=self._service,
+            pid=os.getpid(),
+            ppid=os.getppid(),
+            uid=os.geteuid(),
+            python=PYTHON,
+            suture=self._version,
+            since_s=round(_now() - self.since, 3),
+            peers=self._peers,
+            observe=self._observe,
+            patches=() if self._target is None else tuple(r.patch_id for r in self._target.status()),
+            holder=f"{held.caller.peer}, {held.patch_id}, {_now() - held.since:.1f} s" if held else "",
+            failure=self.failure,
+        )
+
+    # ------------------------------------------------------------ two phases
+
+    def _prepare(self, caller: Caller, message: wire.Prepare, text: bytes) -> Answer:
+        self._refuse_if_held()
+        report, prepared = self._engine().prepare(text, **_options(message))
+        if prepared is None:
+            with contextlib.suppress(Denied):  # nothing was changed: a full disk may not keep that from being told
+                self._note(caller, message.journal, _row("prepare", report), text)
+            return _reported(message.number, report)
+        try:
+            self._note(caller, message.journal, _row("prepare", report), text)
+        except BaseException:
+            prepared.discard()
+            raise
+        token = os.urandom(12).hex()
+        self.held = Held(token, prepared, report.patch_id, caller, _now(), text, message.journal)
+        return _reported(message.number, report, token, self._lease(message.lease_s))
+
+    def _refuse_if_held(self) -> None:
+        held = self.held
+        if held is not None:
+            age_s = _now() - held.since
+            raise Refused(
+                "busy",
+                f"{held.caller.peer} has prepared {held.patch_id} here {age_s:.1f} s ago",
+                hint=f"wait: it's committed, discarded, or let go in {max(0.0, self.lease_ends - _now()):.0f} s",
+                evidence={"pid": str(held.caller.peer.pid), "uid": str(held.caller.peer.uid), "age_s": f"{age_s:.1f}"},
+            )
+
+    def _lease(self, asked_s: float) -> float:
+        lease_s = min(max(asked_s, 0.1), MAX_LEASE_S)
+        self.lease_ends = _now() + lease_s
+        return lease_s
+
+    def _mine(self, caller: Caller, token: str) -> Held:
+        self.look_at_the_lease()
+        held = self.held
+        if held is not None and held.caller is caller and held.token == token:
+            return held
+        if token in self._over:
+            raise Refused("lease-over", "the lease is over: it was discarded, nothing was changed", hint="prepare it again")
+        raise Refused("token-unknown", "nothing is prepared under that token on this connection", hint="prepare it again")
+
+    def look_at_the_lease(self) -> None:
+        """Let go what is held too long."""
+        if self.held is not None and _now() >= self.lease_ends:
+            self.let_go("its lease is over")
+
+    def gone(self, caller: Caller) -> None:
+        """A connection has ended: what it prepared is let go."""
+        if self.held is not None and self.held.caller is caller:
+            self.let_go("its caller is gone")
+
+    def let_go(self, why: str) -> None:
+        """Discard what is prepared, if anything is.  *why* is for the log; "": as its caller asked."""
+        held, self.held = self.held, None
+        if held is not None:
+            self._over = [*self._over[-7:], held.token]
+            held.prepared.discard()
+            if why:
+                _log.warning("discarded %s, prepared by %s: %s; nothing was changed", held.patch_id, held.caller.peer, why)
+            self._after(held.caller, held.journal, _bare("discard", held.patch_id, "discarded", "ok", why))
+
+    def forked(self) -> None:
+        """In a forked child: what the parent holds isn't ours."""
+        held, self.held = self.held, None
+        self.since = _now()
+        if held is not None:
+            held.prepared.discard()
+
+    def _commit(self, held: Held, number: int) -> Answer:
+        self._note(held.caller, held.journal, _bare("commit", held.patch_id, "committing"))
+        self.held = None  # from here on it's the engine's to finish; a caller that goes away doesn't matter any more
+        report = self._do(held.caller, held.journal, "commit", held.patch_id, held.prepared.commit)
+        if report.ok:
+            self._texts[report.patch_id] = zlib.compress(held.text, 1)
+        return _reported(number, report)
+
+    def _revert(self, caller: Caller, message: wire.Revert) -> Answer:
+        self._refuse_if_held()
+        engine = self._engine()
+        self._note(caller, message.journal, _bare("revert", message.patch_id, "reverting"))
+        report = self._do(caller, message.journal, "revert", message.patch_id, lambda: engine.revert(message.patch_id))
+        if report.ok:
+            self._texts.pop(report.patch_id, None)
+        return _reported(message.number, report)
+
+    def _do(self, caller: Caller, journal: bool, verb: str, patch_id: str, work: Callable[[], Report]) -> Report:
+        """What changes the process, with what came of it in the log and, as far as that is possible, in the journal."""
+        try:
+            report = work()
+        except BaseException as error:
+            _log.error("%s %s for %s failed: %s", verb, patch_id, caller.peer, error)
+            self._after(caller, journal, _bare(verb, patch_id, "unknown", "fault", str(error)))
+            raise
+        level = logging.WARNING if report.ok else logging.ERROR  # a program whose code changes is worth a warning
+        row = _row(verb, report)
+        _log.log(level, "%s %s for %s: %s", verb, report.patch_id or patch_id, caller.peer, report.state, extra={"suture": row})
+        self._after(caller, journal, row)
+        return report
+
+    # ------------------------------------------------------------ journal
+
+    def _note(self, caller: Caller, wanted: bool, row: dict[str, Any], text: bytes = b"") -> None:
+        if wanted and self.journal is not None:
+            peer = {"peer_pid": caller.peer.pid, "peer_uid": caller.peer.uid, "peer_login_uid": login_uid(caller.peer.pid)}
+            self.journal.write({**row, **peer}, text=text, rest=Pace())
+
+    def _after(self, caller: Caller, wanted: bool, row: dict[str, Any]) -> None:
+        try:
+            self._note(caller, wanted, row)
+        except Denied as error:
+            _log.error("%s", error)
+
+    def _show(self, message: wire.Show) -> Answer:
+        found = [i for i in self._texts if i == message.patch_id] or [i for i in self._texts if i.startswith(message.patch_id)]
+        if len(found) != 1:
+            raise Refused(
+                "patch-unknown",
+                f"{'no' if not found else 'more than one'} patch that came in through this agent is called {message.patch_id!r}",
+                hint="the ids are in status; a patch that the program applied by itself is shown from its file",
+            )
+        return wire.Shown(message.number, 0, found[0]), zlib.decompress(self._texts[found[0]])
+
+    def _lines(self, message: wire.Log) -> Answer:
+        path = self.journal.path if self.journal is not None else ""
+        try:
+            return wire.Logged(message.number, 0, path), tail(path, message.last)
+        except OSError as error:
+            raise Denied(
+                "journal-unreadable", f"{error.strerror}: the journal can't be read", target=path, hint="mend its rights"
+            ) from error
+
+
+def _options(message: wire.Plan | wire.Prepare) -> dict[str, Any]:
+    return {"accept": message.accept, "partial": message.partial, "replace": message.replace}
+
+
+def _reported(number: int, report: Report, token: str = "", lease_s: float = 0.0) -> Answer:
+    return wire.Reported(number, 0, report.ok, str(report.state), token, lease_s), wire.json_slices(report.to_json(), Pace())
+
+
+def _row(verb: str, report: Report) -> dict[str, Any]:
+    row = _bare(verb, report.patch_id, str(report.state), "ok" if report.ok else "refused")
+    errors = [f.code for f in report.findings if str(f.severity) == "error"]
+    return {**row, "errors": errors, "targets": len(report.changed)}
+
+
+def _bare(verb: str, patch_id: str, state: str, verdict: str = "", why: str = "") -> dict[str, Any]:
+    return {"verb": verb, "patch_id": patch_id, "state": state, "verdict": verdict, **({"why": why} if why else {})}
