@@ -21,8 +21,9 @@ FLOORS = [
     {"report", "wire"},
     {"engine"},
     {"agent", "hotfix"},
-    {"__init__"},
-    {"ops.__init__", "ops.build"},
+    {"__init__", "__version__"},
+    {"ops.__init__", "ops.build", "ops.client"},
+    {"ops.together"},
     {"ops.cli"},
     {"__main__"},
 ]

@@ -20,9 +20,10 @@ from suture.errors import Fault, Refused
 from suture.patch import Finding, Severity
 from suture.record import made_by, record
 
-__all__ = ["Drained", "Process", "Report", "Row", "State", "words_of"]
+__all__ = ["Drained", "Process", "Report", "Row", "State", "stamp", "words_of"]
 
 WIDTH = 80
+_gmtime, _strftime = time.gmtime, time.strftime  # taken early: freezegun and its like replace those in the module
 
 
 class State(str, Enum):
@@ -101,7 +102,12 @@ def _started(pid: int) -> str:
         moment = time.gmtime(booted + ticks / os.sysconf("SC_CLK_TCK"))
     except (OSError, ValueError, IndexError, StopIteration, AttributeError, OverflowError):
         return ""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", moment)
+    return stamp(moment)
+
+
+def stamp(moment: time.struct_time | None = None) -> str:
+    """A moment (None: now) as text: UTC, to the second."""
+    return _strftime("%Y-%m-%dT%H:%M:%SZ", _gmtime() if moment is None else moment)
 
 
 @record(frozen=True, slots=True)
@@ -144,6 +150,7 @@ class Report:
         phase_ms: Milliseconds a phase.
         longest_slice_ms: Longest stretch of our own work, wall clock; with ``longest_slice_cpu_ms`` and ``longest_slice_in``.
         commit_us: The one C call.
+        at: When it was committed, UTC ("2026-03-01T02:41:07Z"); "" if it wasn't.
         caller_blocked_ms: How long the caller waited for us.
         drained: The event of the last old frame leaving.
     """
@@ -161,6 +168,7 @@ class Report:
     longest_slice_cpu_ms: float = 0.0
     longest_slice_in: str = ""
     commit_us: float = 0.0
+    at: str = ""
     caller_blocked_ms: float = 0.0
     meta: Mapping[str, str] = made_by(default_factory=dict)
     drained: Drained = made_by(default_factory=_NothingLeft, repr=False)
@@ -225,6 +233,7 @@ class Report:
             "longest_slice_cpu_ms": round(self.longest_slice_cpu_ms, 3),
             "longest_slice_in": self.longest_slice_in,
             "commit_us": round(self.commit_us, 1),
+            "at": self.at,
             "caller_blocked_ms": round(self.caller_blocked_ms, 3),
             "meta": dict(self.meta),
         }

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["failure", "install", "server", "uninstall"]
 
 _log = logging.getLogger("suture")
+_silent = logging.NullHandler()  # where a program has set up no logging, a record would be printed
 _lock = original("_thread", "allocate_lock")
 _me = original("_thread", "get_ident")
 
@@ -86,6 +87,7 @@ def install(
         if _server is not None:
             return
         made = None
+        _log.addHandler(_silent)
         try:
             if peers not in ("user", "root"):
                 raise ValueError(f'peers is {peers!r}, "user" or "root" is meant')
@@ -119,6 +121,7 @@ def uninstall(timeout_s: float = 5.0) -> None:
             _later.cancel()
             atexit.unregister(_at_exit)
             gone.end(timeout_s)
+            _log.removeHandler(_silent)
         except Exception as error:  # noqa: BLE001 - a door
             _log.error("agent-fault: uninstall: %s: %s", type(error).__name__, error)
 

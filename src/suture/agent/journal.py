@@ -23,7 +23,7 @@ TYPE_CHECKING = False  # as type checkers know it
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Journal", "Lines", "login_uid", "read", "tail"]
+__all__ = ["Journal", "Lines", "lines_of", "login_uid", "read", "tail"]
 
 _now = time.time  # taken early: freezegun and its like replace the one in the module
 MAX_READ = 64 * 1024 * 1024
@@ -167,9 +167,12 @@ def read(path: str, last: int | None = None) -> Lines:
             data = file.read()
     except FileNotFoundError:
         return Lines((), 0)
+    return lines_of(data if size <= MAX_READ else data.partition(b"\n")[2], last)
+
+
+def lines_of(data: bytes, last: int | None = None) -> Lines:
+    """The records in a part of a journal, as for ``read``."""
     lines = data.split(b"\n")
-    if size > MAX_READ:
-        del lines[0]
     records: list[dict[str, Any]] = []
     torn = 0
     for line in reversed(lines):

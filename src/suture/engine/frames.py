@@ -39,7 +39,8 @@ __all__ = [
 ]
 
 Rest = Callable[[], None]
-clock_ns, _sleep = time.perf_counter_ns, time.sleep  # taken early: a program may replace those in the module
+clock_ns, _sleep, _monotonic = time.perf_counter_ns, time.sleep, time.monotonic  # taken early: a program may replace those
+_LOOK_S = 0.01
 QUIET_PAUSE_S = 0.000_25
 
 _OPTIMIZED, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x1, 0x20, 0x80, 0x200  # co_flags
@@ -431,6 +432,9 @@ class Drain:
     """
     Old code objects that somebody may still be inside.
 
+    A script's module body runs for all of the script's life and has its functions' first codes among its constants: those
+    never die, so there the count decides.
+
     Holds none of them.  Its callback runs in whichever thread drops the last reference, so it only notes that, opens a raw
     lock, and calls *last*, which must be safe anywhere (clearing a C-level cache is).
     """
@@ -440,8 +444,12 @@ class Drain:
         self._lock = _thread.allocate_lock()
         self._lock.acquire()
         self._once = collections.deque([last])
+        constants = running_constants()
+        codes = {id(c): c for c in codes}.values()
+        self._kept = {k for k in map(id, codes) if k in constants}
         self._count = sys.maxsize  # until all are made: some may go meanwhile
-        self._refs = [weakref.ref(c, self._one_gone) for c in {id(c): c for c in codes}.values()]
+        self._refs = [weakref.ref(c, self._one_gone) for c in codes]
+        del codes
         self._count = len(self._refs)
         self._open_if_done()
 
@@ -473,14 +481,21 @@ class Drain:
         if not _COUNTS:
             return None
         alive = list(filter(None, map(weakref.ref.__call__, self._refs)))
-        return sum(calls_of(c.co_flags, n - 1) for c, n in zip(alive, references(alive)))
+        calls = sum(calls_of(c.co_flags, n - 1 - (id(c) in self._kept)) for c, n in zip(alive, references(alive)))
+        if not calls and self._kept:
+            self._gone.extend([None] * self._count)
+            self._open_if_done()
+        return calls
 
     def done(self) -> bool:
         """True once nobody is inside and nobody can enter."""
-        return self.left() == 0
+        return self.left() == 0 or (bool(self._kept) and self.calls() == 0)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for that, *timeout_s* seconds at the most; True if it came."""
-        if not self.done() and self._lock.acquire(timeout=min(max(0.0, timeout_s), _thread.TIMEOUT_MAX)):
+        limit = _monotonic() + timeout_s
+        while self._kept and not self.done() and _monotonic() < limit:  # no event will come
+            _sleep(_LOOK_S)
+        if not self.done() and self._lock.acquire(timeout=min(max(0.0, limit - _monotonic()), _thread.TIMEOUT_MAX)):
             self._lock.release()  # for the next one who waits
         return self.done()

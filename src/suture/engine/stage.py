@@ -74,6 +74,7 @@ class Applied:
     inner: list[tuple[types.CodeType, types.CodeType]] = made_by(default_factory=list)  # (new, equal copy of the old)
     caches: list[Any] = made_by(default_factory=list)
     key: str = ""
+    at: str = ""  # when it was committed
 
     def move(self, to: State) -> None:
         """

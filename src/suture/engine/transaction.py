@@ -37,7 +37,7 @@ from suture.engine.stage import MOVES, Applied, Filling, Step, clear_caches, ord
 from suture.engine.swap import Entry, Guard, Store, Via
 from suture.errors import Denied, Fault, Refused, SutureError
 from suture.patch import Change, Finding, Patch, Severity, load
-from suture.report import Process, Report, Row, State
+from suture.report import Process, Report, Row, State, stamp
 
 __all__ = ["MOVES", "Engine", "Filling", "Prepared", "Step"]
 
@@ -81,8 +81,9 @@ class Engine:
             report = applied.report
             if report is None:  # its apply was interrupted behind the commit
                 rows = tuple(applied.functions())
+                here = Process.here(VERSION)
                 report = Report(
-                    applied.patch_id, True, applied.state, Process.here(VERSION), rows, inside_old=None, meta=applied.meta
+                    applied.patch_id, True, applied.state, here, rows, inside_old=None, at=applied.at, meta=applied.meta
                 )
             drained = report.drained
             report.inside_old = drained.calls() if isinstance(drained, frames.Drain) else report.inside_old
@@ -554,6 +555,7 @@ class _Transaction(Locating, Fitting):
                 self.applied.state = State.COMMITTING
             raise
         self.commit_us = (frames.clock_ns() - start) / 1e3
+        self.applied.at = stamp()
 
     commit_us = 0.0
 
@@ -667,6 +669,7 @@ class _Transaction(Locating, Fitting):
             listed=self.listed,
             phase_ms=pace.phase_ms,
             commit_us=self.commit_us,
+            at=self.applied.at,
             meta=self.meta,
         )
 

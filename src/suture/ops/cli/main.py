@@ -18,8 +18,9 @@ from typing import NoReturn, Protocol
 
 from suture.errors import SutureError
 from suture.ops.build import build
-from suture.ops.cli import render
-from suture.patch import Finding, Patch, Severity, dump, is_name, load
+from suture.ops.cli import live, render
+from suture.ops.cli.live import Show
+from suture.patch import Finding, Patch, Severity, dump, is_name
 
 __all__ = ["console", "main"]
 
@@ -92,27 +93,6 @@ class Build:
         return OK if carried else NO
 
 
-class Show:
-    """Print a patch as a diff, with who made it, why, and what it leaves out."""
-
-    name = "show"
-
-    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """Add what the verb takes."""
-        parser.add_argument("file", type=Path, metavar="FILE", help="a .suture file")
-        parser.add_argument("--json", action="store_true", help="print one JSON object instead of a diff")
-
-    def run(self, args: argparse.Namespace) -> int:
-        """Read and print."""
-        patch = load(args.file.read_bytes(), source=str(args.file))
-        if args.json:
-            json.dump(render.patch_json(patch), sys.stdout, indent=1)
-            print()
-        else:
-            print(render.patch_words(patch, colour=render.wants_colour(sys.stdout)), end="")
-        return OK
-
-
 def _write(path: Path, data: bytes) -> None:
     """The whole file or none of it: somebody may be reading an older one of that name."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -135,7 +115,7 @@ class Verb(Protocol):
         """Do it; the exit code."""
 
 
-VERBS: tuple[Verb, ...] = (Build(), Show())
+VERBS: tuple[Verb, ...] = (Build(), Show(), *live.VERBS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -161,6 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     try:
         return int(args.run(args))
+    except SystemExit as stop:
+        return int(stop.code or 0)
     except SutureError as error:
         return _no(args, Finding.of(error))
     except OSError as error:

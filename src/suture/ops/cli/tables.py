@@ -1,0 +1,402 @@
+"""
+What the verbs on running processes show: 80 columns, no colour, counts, the next command spelled out.
+
+Decides nothing but what "as asked" means for ``status``; each fact comes from an agent.
+"""
+
+from __future__ import annotations
+
+import calendar
+import os
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from suture import wire
+from suture.agent.journal import Lines, lines_of
+from suture.ops.client import Agent, Choice, Trouble
+from suture.ops.together import Outcome, Seat
+from suture.patch import Finding, Patch, Severity
+from suture.report import WIDTH, words_of
+
+__all__ = ["Services", "journal_lines", "log", "nobody", "outcome", "ps"]
+
+_MOST_TARGETS, _MOST_SEATS, _MOST_CALLS = 12, 40, 4
+_ORDER = {"error": 0, "warning": 1, "note": 2}
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _wrap(text: str, first: str = "", then: str = "  ") -> list[str]:
+    text = "".join(c if c.isprintable() else " " for c in text)
+    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=then, break_on_hyphens=False) or [first.rstrip()]
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table: columns as wide as they need, the last one cut at 80."""
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]) - 1)]
+    for row in rows:
+        text = "  ".join([*(f"{c:{w}}" for c, w in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        yield text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
+
+
+def _since(at: str) -> float | None:
+    try:
+        return time.time() - calendar.timegm(time.strptime(at, "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return None
+
+
+# ---------------------------------------------------------------- who is there
+
+
+def nobody(choice: Choice, troubles: Sequence[Trouble]) -> str:
+    """No process matched."""
+    chosen = choice.pids or choice.services
+    out = [f"error: no process with an agent is {choice}" if chosen else "error: no process has an agent", *_troubles(troubles)]
+    out.append("hint: suture.install(service=...) in the program, or suture run -- COMMAND;")
+    out.append("      suture ps lists who is there; those of other users are root's to see")
+    return _lines(out)
+
+
+def _troubles(troubles: Sequence[Trouble]) -> Iterator[str]:
+    for trouble in troubles:
+        who = f"pid {trouble.pid} {trouble.service}".rstrip() + ": " if trouble.pid else ""
+        yield from _wrap(f"! {who}{trouble.why} ({trouble.code})")
+        yield from _wrap(trouble.hint, "  -> ", "     ")
+
+
+def ps(rows: Sequence[tuple[Agent, wire.PsAnswer]], troubles: Sequence[Trouble]) -> str:
+    """One line a process."""
+    table = [("pid", "service", "python", "patches", "for", "")]
+    for _, facts in rows:
+        notes = [f"parent {facts.ppid}"] if facts.ppid in {f.pid for _, f in rows} else []
+        notes += ["observe only"] if facts.observe else []
+        notes += [f"held by {facts.holder}"] if facts.holder else []
+        notes += [facts.failure] if facts.failure else []
+        patches = ", ".join(facts.patches) or "-"
+        table.append((str(facts.pid), facts.service or "-", facts.python, patches, _age(facts.since_s), "; ".join(notes)))
+    return _lines([*(_columns(table) if rows else ()), *_troubles(troubles)])
+
+
+# ---------------------------------------------------------------- plan, apply, revert
+
+
+def outcome(found: Outcome, troubles: Sequence[Trouble], patch: Patch | None, asked: str) -> str:
+    """What came of a verb in many processes."""
+    return _lines(_outcome(found, troubles, patch, asked))
+
+
+def _outcome(found: Outcome, troubles: Sequence[Trouble], patch: Patch | None, asked: str) -> Iterator[str]:
+    yield from _wrap(_headline(found, patch))
+    if found.verb == "plan":
+        yield from _targets(found)
+    else:
+        yield from _seats(found)
+    yield from _findings(found)
+    yield from _errors(found)
+    yield from _calls(found)
+    yield from _troubles(troubles)
+    yield from _wrap(_ending(found, asked))
+
+
+def _name(found: Outcome, patch: Patch | None) -> str:
+    reason = patch.meta.get("reason", "") if patch is not None else ""
+    author = patch.meta.get("author", "") if patch is not None else ""
+    return " ".join(filter(None, [found.patch_id or (patch.id if patch is not None else "?"), reason and f'"{reason}"', author]))
+
+
+def _headline(found: Outcome, patch: Patch | None) -> str:
+    name, all_of = _name(found, patch), len(found.seats)
+    if found.verb == "plan":
+        changes = _count(len(patch.changes), "change") if patch is not None else ""
+        return f"{name}  {changes}, {_count(all_of, 'process')}"
+    there = len(found.having("live", "live already") if found.verb == "apply" else found.having("reverted", "not live"))
+    if found.exit_code() == 0:
+        took = f"  prepared {found.prepared_s:.2f} s" if found.verb == "apply" else ""
+        return f"{'live' if found.verb == 'apply' else 'reverted'} in {there} of {all_of}  {name}{took}"
+    if found.interrupted and found.exit_code() == 1:
+        return f"error: interrupted: {name} isn't live anywhere"
+    if found.exit_code() == 1:
+        no = len(found.having("refused"))
+        if not no:
+            return f"error: {name}: every process has ended"
+        return f"error: Refused {name}: {no} of {_count(all_of, 'process')} said no"
+    states = Counter(s.state for s in found.seats)
+    return f"error: {name}: {', '.join(f'{n} {state}' for state, n in states.items())}"
+
+
+def _targets(found: Outcome) -> Iterator[str]:
+    """A line a target, over all processes."""
+    all_of = len(found.seats)
+    rows: dict[str, Counter[str]] = {}
+    for seat in found.seats:
+        for row in (seat.report or {}).get("changed", ()):
+            rows.setdefault(row["target"], Counter())[row["status"]] += 1
+    table = [(f"  {t}", ", ".join(f"{s} in {n} of {all_of}" for s, n in states.items())) for t, states in rows.items()]
+    yield from _columns(table[:_MOST_TARGETS]) if table else ()
+    if len(table) > _MOST_TARGETS:
+        yield f"  ... and {len(table) - _MOST_TARGETS} more (--json has all)"
+
+
+def _seats(found: Outcome) -> Iterator[str]:
+    """A line a process."""
+    table: list[tuple[str, ...]] = [("  pid", "state", "changed", "held by", "longest pause", "calls in old code")]
+    for seat in found.seats[:_MOST_SEATS]:
+        report = seat.report or {}
+        changed = [r for r in report.get("changed", ()) if r["status"] in ("updated", "added", "armed", "reverted")]
+        facts = [str(len(changed)), str(sum(r["holders"] for r in changed))] if changed else ["-", "-"]
+        pause = f"{report['longest_slice_cpu_ms']:.1f} ms" if report else "-"
+        inside = report.get("inside_old", 0) if report else "-"
+        table.append((f"  {seat.agent.pid}", seat.state, *facts, pause, "unknown" if inside is None else str(inside)))
+    yield from _columns(table)
+    if len(found.seats) > _MOST_SEATS:
+        yield f"  ... and {len(found.seats) - _MOST_SEATS} more (--json has all)"
+
+
+def _findings(found: Outcome) -> Iterator[str]:
+    """Each finding once, with how many processes say it; errors with who."""
+    said: dict[tuple[str, str, str, str, str], list[Seat]] = {}
+    for seat in found.seats:
+        for f in (seat.report or {}).get("findings", ()) if seat.state != "not live" else ():
+            said.setdefault((f["severity"], f["code"], f["target"], f["message"], f.get("hint", "")), []).append(seat)
+    order = sorted(said.items(), key=lambda item: _ORDER.get(item[0][0], 3))
+    notes: Counter[str] = Counter()
+    for (severity, code, target, message, hint), seats in order:
+        if severity == "note" and found.verb != "plan":
+            notes[code] += 1
+            continue
+        yield from words_of(Finding(code, Severity(severity), target, message, hint))
+        if len(seats) < len(found.seats):
+            pids = ", ".join(str(s.agent.pid) for s in seats[:8]) + (" ..." if len(seats) > 8 else "")
+            yield from _wrap(f"in {len(seats)} of {len(found.seats)}: pid {pids}", "  ", "  ")
+    if notes:
+        yield from _wrap("notes: " + ", ".join(f"{n} {code}" for code, n in notes.items()) + " (--json has them)")
+
+
+def _errors(found: Outcome) -> Iterator[str]:
+    for seat in found.seats:
+        if seat.error is not None:
+            yield from _wrap(f"! pid {seat.agent.pid}: {seat.error['message']} ({seat.error['code']})")
+            if seat.error["hint"]:
+                yield from _wrap(seat.error["hint"], "  -> ", "     ")
+
+
+def _calls(found: Outcome) -> Iterator[str]:
+    """Who is still inside old code."""
+    for seat in found.having("live"):
+        listed = (seat.report or {}).get("listed", ())
+        for call in listed[:_MOST_CALLS]:
+            yield from _wrap(f"inside old code: pid {seat.agent.pid}, {call}")
+        if len(listed) > _MOST_CALLS:
+            yield f"  ... and {len(listed) - _MOST_CALLS} more in pid {seat.agent.pid}"
+
+
+def _ending(found: Outcome, asked: str) -> str:
+    code, short = found.exit_code(), found.patch_id
+    if found.verb == "plan":
+        there = len(found.having("would go in"))
+        return f"Nothing was changed.  Would go in: {there} of {_count(len(found.seats), 'process')}"
+    if code == 0 and found.verb == "apply":
+        if not found.having("live"):
+            return "Nothing was changed: it is live already"
+        return f"Ends with these processes.  Undo: suture revert {short} {asked}"
+    if code == 0:
+        without = len(found.having("not live"))
+        return "The old code is back" + (f"; {_count(without, 'process')} didn't have it" if without else "")
+    if code == 1:
+        back = len(found.having("put back"))
+        return "Nothing was changed in any process" + (f": {back} had switched and went back" if back else "")
+    if unknown := found.having("unknown"):
+        return f"Look before you go on: suture status {' '.join(f'--pid {s.agent.pid}' for s in unknown)}"
+    return f"See what is live: suture status {asked}"
+
+
+# ---------------------------------------------------------------- status
+
+
+class Services:
+    """
+    What is live in the processes of each service, and who lacks it.
+
+    As asked: no process of a service lacks a patch that others of it have, none fails, and no parent is without an agent.
+    """
+
+    def __init__(
+        self, rows: Sequence[tuple[Agent, wire.PsAnswer | None, list[dict[str, Any]]]], troubles: Sequence[Trouble]
+    ) -> None:
+        self._troubles = troubles
+        self._rows = [(facts, reports) for _, facts, reports in rows if facts is not None]
+        self._pids = {facts.pid for facts, _ in self._rows}
+        self._services: dict[str, list[tuple[wire.PsAnswer, list[dict[str, Any]]]]] = {}
+        for facts, reports in self._rows:
+            self._services.setdefault(facts.service, []).append((facts, reports))
+        self._patches = {name: self._of(members) for name, members in self._services.items()}
+        self._remarks = [r for name in self._services for r in self._said(name)]
+
+    @staticmethod
+    def _of(members: Sequence[tuple[wire.PsAnswer, list[dict[str, Any]]]]) -> dict[str, list[dict[str, Any]]]:
+        """Reports by patch, in the order of their commits."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for _, reports in members:
+            for report in reports:
+                found.setdefault(report["patch_id"], []).append(report)
+        return dict(sorted(found.items(), key=lambda item: min(r["at"] for r in item[1])))
+
+    def as_asked(self) -> bool:
+        """True if nothing differs."""
+        return not self._remarks and not self._troubles
+
+    def _said(self, service: str) -> Iterator[dict[str, Any]]:
+        members, patches = self._services[service], self._patches[service]
+        for facts, reports in members:
+            for patch_id in patches.keys() - {r["patch_id"] for r in reports}:
+                started = time.strftime("%H:%M", time.localtime(time.time() - facts.since_s))
+                words = f"its agent is from {started}, its parent is {facts.ppid}: it runs without {patch_id}: OLD CODE"
+                hint = f"suture apply FILE --service {service or '...'} (live ones are skipped)"
+                yield _remark(service, facts.pid, "without-patch", words, hint)
+            if facts.failure:
+                yield _remark(service, facts.pid, "agent-fault", facts.failure, "see the program's log (logger `suture`)")
+            for report in reports:
+                for finding in report["findings"]:
+                    if finding["code"] == "conflict":
+                        words = f"{finding['target']}: {finding['message']}"
+                        yield _remark(service, facts.pid, "conflict", words, finding.get("hint", ""))
+                yield from self._loops(service, facts.pid, report)
+        for parent in sorted({f.ppid for f, _ in members} - self._pids):
+            if patches and _is_python(parent):
+                words = f"parent {parent} has no agent: children that it makes from now on run OLD CODE"
+                yield _remark(service, parent, "parent-without-agent", words, "install() before it forks (gunicorn: --preload)")
+        for patch_id, reports in patches.items():
+            live = any(r["status"] != "armed" for report in reports for r in report["changed"])
+            if not live and any(report["changed"] for report in reports):
+                words = f"{patch_id} is armed in {len(reports)} and live nowhere: none of them has imported what it changes"
+                yield _remark(service, 0, "live-nowhere", words, "check the import root; nothing to do if it comes later")
+
+    @staticmethod
+    def _loops(service: str, pid: int, report: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Code that never returns."""
+        age = _since(report["at"])
+        if report["inside_old"] and age is not None and age > 60:
+            for finding in report["findings"]:
+                if finding["code"] == "inside-old" and finding["severity"] == "warning":
+                    words = f"{finding['message']}, for {_age(age)}: it never returns"
+                    yield _remark(service, pid, "inside-old", words, finding.get("hint", ""))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        services = [
+            {
+                "service": name,
+                "processes": [f.pid for f, _ in members],
+                "patches": [
+                    {"patch_id": i, "live": len(r), "of": len(members), "inside_old": _inside(r), "since": min(x["at"] for x in r)}
+                    for i, r in self._patches[name].items()
+                ],
+            }
+            for name, members in self._services.items()
+        ]
+        reports = [{"pid": f.pid, "reports": r} for f, r in self._rows]
+        row = {"format": 1, "verb": "status", "ok": self.as_asked(), "services": services, "remarks": self._remarks}
+        return row | {"processes": reports, "troubles": [t.to_json() for t in self._troubles]}
+
+    def words(self) -> str:
+        """A line a patch of a service, then what differs."""
+        return _lines(self._words())
+
+    def _words(self) -> Iterator[str]:
+        table = [("service", "patch", "live", "old calls", "since", "by", "expires")]
+        for name, members in self._services.items():
+            for patch_id, reports in self._patches[name].items() or [("-", [])]:
+                meta = reports[0]["meta"] if reports else {}
+                age = _since(min(r["at"] for r in reports)) if reports else None
+                live = f"{len(reports)} of {len(members)}"
+                inside = _inside(reports)
+                table.append(
+                    (
+                        name or "-",
+                        patch_id,
+                        live if reports else f"- of {len(members)}",
+                        "-" if not reports else "unknown" if inside is None else str(inside),
+                        "-" if age is None else _age(age),
+                        meta.get("author", "-"),
+                        meta.get("expires", "never") if reports else "-",
+                    )
+                )
+        yield from _columns(table)
+        for remark in self._remarks:
+            yield from _wrap(f"! {remark['service']}  pid {remark['pid']}: {remark['message']}")
+            yield from _wrap(remark["hint"], "  -> ", "     ")
+        yield from _troubles(self._troubles)
+        differing = {r["service"] for r in self._remarks}
+        good, bad = len(self._services.keys() - differing), len(differing)
+        yield f"{_count(good, 'service')} as asked" + (f", {bad} differ{'s' * (bad == 1)}" if bad else "")
+
+
+def _remark(service: str, pid: int, code: str, message: str, hint: str) -> dict[str, Any]:
+    return {"service": service, "pid": pid, "code": code, "message": message, "hint": hint}
+
+
+def _inside(reports: Sequence[dict[str, Any]]) -> int | None:
+    counts = [r["inside_old"] for r in reports]
+    return None if None in counts else sum(counts)
+
+
+def _is_python(pid: int) -> bool:
+    """True if that process runs a Python interpreter, as far as /proc tells."""
+    try:
+        return pid > 1 and os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith(("python", "pypy"))
+    except OSError:
+        return False
+
+
+# ---------------------------------------------------------------- log
+
+
+def journal_lines(data: bytes) -> Lines:
+    """Records of a journal's last lines."""
+    return lines_of(data)
+
+
+def log(rows: Sequence[dict[str, Any]], torn: int) -> str:
+    """One line for what came of each commit and revert, or was refused, oldest first; --json has all."""
+    table: list[tuple[str, ...]] = [("time (UTC)", "verb", "patch", "state", "service", "pid", "by")]
+    for row in _ended(rows):
+        who = row.get("peer_login_uid")
+        by = f"uid {row.get('peer_uid', '?')}" + (f" (login {who})" if who not in (None, row.get("peer_uid")) else "")
+        cells = [row.get(k, "") for k in ("verb", "patch_id", "state", "service", "pid")]
+        table.append((str(row.get("time", ""))[:19].replace("T", " "), *(str(c) for c in cells), by))
+    out = list(_columns(table)) if rows else ["the journal is empty"]
+    out += [f"{_count(torn, 'line')} can't be read: cut off by a crash or a full disk"] if torn else []
+    return _lines(out)
+
+
+def _ended(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Records without what went before: preparations that went well, and intents that have an outcome."""
+    open_intents: dict[tuple[Any, ...], dict[str, Any]] = {}
+    out: list[dict[str, Any]] = []
+    for row in rows:
+        who = row.get("pid"), row.get("verb")
+        if row.get("verb") in ("commit", "revert") and not row.get("verdict"):
+            open_intents[who] = row
+            out.append(row)
+        elif not (row.get("verb") == "prepare" and row.get("verdict") == "ok"):
+            if (intent := open_intents.pop(who, None)) is not None:
+                out = [r for r in out if r is not intent]
+            out.append(row)
+    yield from out

@@ -1,0 +1,252 @@
+"""
+Speak to the agents of this machine: find them, and ask one of them.
+
+Rule 1: what can't be reached is a Trouble with a sentence and what to do; a traceback never.
+Rule 2: one connection is one caller to the agent: what was prepared on it is let go when it ends.
+
+Threads: an Agent serves one at a time; its ``ask`` waits its turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suture import wire
+from suture.agent import rundir
+from suture.errors import Fault, Refused, SutureError
+
+__all__ = ["Agent", "Choice", "Lost", "Trouble", "find", "hanging_up"]
+
+CONNECT_S = 3.0
+ANSWER_S = 120.0  # a big patch in a busy process
+
+
+class Lost(Exception):
+    """The connection ended without an answer."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """
+    A socket that couldn't be asked.
+
+    Attributes:
+        pid: Of whom it is, as its name says.
+        service: The same.
+        code: Short name of what stands in the way.
+        why: In words.
+        hint: What to do.
+    """
+
+    pid: int
+    service: str
+    code: str
+    why: str
+    hint: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"pid": self.pid, "service": self.service, "code": self.code, "message": self.why, "hint": self.hint}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which processes are meant: of these pids, of these services; none of both: all."""
+
+    pids: tuple[int, ...] = ()
+    services: tuple[str, ...] = ()
+
+    def by_name(self, entry: rundir.Entry) -> bool:
+        """False if the socket's name tells already that it isn't meant."""
+        return not self.pids or entry.identity.pid in self.pids
+
+    def meant(self, hello: wire.Hello) -> bool:
+        """True if that process is meant."""
+        return (not self.pids and not self.services) or hello.pid in self.pids or hello.service in self.services
+
+    def __str__(self) -> str:
+        parts = [f"pid {p}" for p in self.pids] + [f"service {s}" for s in self.services]
+        return ", ".join(parts) or "any process"
+
+
+class Agent:
+    """One connection to one agent."""
+
+    def __init__(self, entry: rundir.Entry, version: str) -> None:
+        """
+        Connect, and say hello.
+
+        Raises:
+            OSError, Lost, SutureError: It can't be reached, or doesn't speak what we speak.
+        """
+        self.entry = entry
+        self._numbers = itertools.count(1)
+        self._decoder = wire.Decoder(agent=False)
+        self._got: list[wire.Received] = []
+        self._turn = threading.Lock()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.settimeout(CONNECT_S)
+            with rundir.Address(entry.path) as name:
+                self._socket.connect(name)
+            self._send(wire.Hello(wire.WIRE, version, "", os.getpid()))
+            answer = self._next().message
+            if isinstance(answer, wire.No):
+                raise _error(answer)
+            if not isinstance(answer, wire.Hello):
+                raise Lost("no hello came back")
+            wire.agree(wire.WIRE, answer)
+            self.hello = answer
+            self._socket.settimeout(ANSWER_S)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """As the process sees itself."""
+        return self.hello.pid
+
+    def ask(self, kind: Any, attached: bytes = b"", **fields: Any) -> tuple[Any, bytes]:
+        """
+        Ask one question.
+
+        Returns:
+            The answer and what is attached to it.
+
+        Raises:
+            Lost: The agent hung up, or took too long.
+            SutureError: It said no.
+        """
+        with self._turn:
+            number = next(self._numbers)
+            if "size" in kind.__annotations__:
+                fields["size"] = len(attached)
+            try:
+                self._send(kind(number=number, **fields), attached)
+                while getattr((got := self._next()).message, "number", number) not in (number, 0):
+                    continue
+            except OSError as error:
+                raise Lost(f"{error.strerror or error}") from error
+        if isinstance(got.message, wire.No):
+            raise _error(got.message)
+        return got.message, got.attached
+
+    def ended(self) -> bool:
+        """True if the process isn't there any more."""
+        with contextlib.suppress(ProcessLookupError):
+            if self.entry.state == "elsewhere":
+                return False
+            return rundir.identity(self.entry.identity.pid).started != self.entry.identity.started
+        return True
+
+    def close(self) -> None:
+        """Hang up; who waits for an answer in another thread is Lost."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _send(self, message: wire.Message, attached: bytes = b"") -> None:
+        for frame in wire.encode(message, attached):
+            self._socket.sendall(frame)
+
+    def _next(self) -> wire.Received:
+        while not self._got:
+            data = self._socket.recv(1 << 18)
+            if not data:
+                raise Lost("it hung up")
+            self._got += self._decoder.feed(data)
+            if self._decoder.error is not None and not self._got:
+                raise self._decoder.error
+        return self._got.pop(0)
+
+
+def _error(no: wire.No) -> SutureError:
+    kind = Fault if no.fault else Refused
+    return kind(no.code, no.message, target=no.target, hint=no.hint, evidence=dict(no.evidence))
+
+
+# ---------------------------------------------------------------- finding them
+
+
+def folders() -> list[str]:
+    """Where agents may be: this user's places; for root those of all users."""
+    mine = rundir.places()
+    return list(dict.fromkeys([*mine, *rundir.everybodys()])) if os.geteuid() == 0 else mine
+
+
+def find(choice: Choice, version: str) -> tuple[list[Agent], list[Trouble]]:
+    """
+    Connect to all agents that are meant.
+
+    Returns:
+        Agents by pid, and what couldn't be asked.  Sockets of processes that have ended are removed.
+    """
+    agents: list[Agent] = []
+    troubles: list[Trouble] = []
+    for entry in _entries(troubles):
+        if not choice.by_name(entry) or entry.state == "gone":
+            continue
+        try:
+            agent = Agent(entry, version)
+        except (OSError, Lost, SutureError) as error:
+            if (trouble := _trouble(entry, error)) is not None and (not choice.services or entry.service in choice.services):
+                troubles.append(trouble)
+            continue
+        if choice.meant(agent.hello):
+            agents.append(agent)
+        else:
+            agent.close()
+    return sorted(agents, key=lambda a: a.pid), troubles
+
+
+def _entries(troubles: list[Trouble]) -> Iterator[rundir.Entry]:
+    for folder in folders():
+        try:
+            listed = rundir.entries(folder)
+        except SutureError as error:
+            if os.path.exists(folder):
+                troubles.append(Trouble(0, "", error.code, f"{folder}: {error.message}", error.hint))
+            continue
+        if any(e.state == "gone" for e in listed):
+            with contextlib.suppress(SutureError, OSError):
+                rundir.sweep(folder)
+        yield from listed
+
+
+def _trouble(entry: rundir.Entry, error: Exception) -> Trouble | None:
+    pid, service = entry.identity.pid, entry.service
+    where = " (it is in another pid namespace)" if entry.state == "elsewhere" else ""
+    if isinstance(error, SutureError):
+        return Trouble(pid, service, error.code, f"{error.message}{where}", error.hint)
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ENOENT:
+        return None  # it ended while we looked
+    if number == errno.ECONNREFUSED:
+        hint = f"if no such process runs in its container: rm {entry.path}" if where else "it binds again within seconds; ask again"
+        return Trouble(pid, service, "stale-socket", f"nobody listens at its socket{where}", hint)
+    if number in (errno.EACCES, errno.EPERM):
+        hint = "ask as the user of the process, or as root"
+        return Trouble(pid, service, "no-permission", f"this user may not connect to it{where}", hint)
+    if isinstance(error, TimeoutError):
+        hint = "a long C call holds its GIL, or it's stopped (SIGSTOP): ask again"
+        return Trouble(pid, service, "no-answer", f"it didn't answer in {CONNECT_S:g} s{where}", hint)
+    return Trouble(pid, service, "no-answer", f"{error}{where}", "see its log (logger `suture`)")
+
+
+@contextlib.contextmanager
+def hanging_up(agents: Sequence[Agent]) -> Iterator[None]:
+    """Hang up at the end of a ``with``."""
+    try:
+        yield
+    finally:
+        for agent in agents:
+            agent.close()
