@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pythons import WANTED, found
-from service import OLD, SCHEMA, Process, Service
 from schema import problems
+from service import OLD, SCHEMA, Process, Service
 
 OLDS, NEWS = ["old"], ["new"]
 
