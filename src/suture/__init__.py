@@ -46,8 +46,11 @@ _REST_S = 0.000_02
 _LOADED = (  # what the engine needs, each after what it imports itself
     *("ast", "tokenize", "textwrap", "linecache", "inspect", "json"),
     *("suture.record", "suture.patch", "suture.report"),
-    *(f"suture.engine.{n}" for n in ("facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk", "resolve", "census")),
-    *(f"suture.engine.{n}" for n in ("evaluate", "stage", "locate", "fitting", "revert", "transaction", "process")),
+    *(
+        f"suture.engine.{n}"
+        for n in ("own", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk", "resolve", "census")
+    ),
+    *(f"suture.engine.{n}" for n in ("census", "evaluate", "stage", "locate", "fitting", "revert", "transaction", "process")),
     *("concurrent.futures", "suture.hotfix", "suture.soon"),
 )
 

@@ -9,16 +9,33 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import sys
 import time
 from collections.abc import Iterator
 
+from suture.engine.own import original
 from suture.report import Report
 
 __all__ = ["Pace", "uncollected"]
 
-# Taken early: a program under gevent or freezegun replaces the ones in the module.
-_sleep, _wall, _cpu = time.sleep, time.perf_counter_ns, time.thread_time_ns
+# As CPython made them: gevent and freezegun replace the ones in the module.
+_wall, _cpu = original("time", "perf_counter_ns"), original("time", "thread_time_ns")
+_as_it_is, _native_id = original("time", "sleep"), original("_thread", "get_native_id")
+
+
+def _sleep(seconds: float) -> None:
+    """
+    Let the program go on.
+
+    Under gevent the program is the other greenlets of this very thread: there a turn of its loop is the rest.  In a thread of
+    the kernel's (the agent's) gevent has nothing to do.
+    """
+    if time.sleep is _as_it_is or _native_id() != os.getpid():
+        _as_it_is(seconds)
+    else:
+        time.sleep(0)
+
 
 SLICE_NS = 50_000
 REST_S = 0.000_02
