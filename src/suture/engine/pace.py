@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from suture.engine.own import original
 from suture.report import Report
 
-__all__ = ["Pace", "uncollected"]
+__all__ = ["Pace", "bite", "uncollected"]
 
 # As CPython made them: gevent and freezegun replace the ones in the module.
 _wall, _cpu = original("time", "perf_counter_ns"), original("time", "thread_time_ns")
@@ -43,6 +43,14 @@ BITE = 300  # new objects, from which on the young are collected in a slice of t
 # What a patch allocates and keeps would bring on collections of 7,000 objects at once, 1 to 3 ms each; so we collect sooner and
 # less at a time.  Later Pythons collect in increments.
 _BY_BITES = sys.version_info < (3, 14)
+
+
+def bite() -> bool:
+    """Collect the young if there are some hundred, and the program collects at all; True if it was done."""
+    if not (_BY_BITES and gc.isenabled() and gc.get_count()[0] > BITE):
+        return False
+    gc.collect(1)
+    return True
 
 
 @contextlib.contextmanager
@@ -102,8 +110,7 @@ class Pace:
         if self._rests:
             _sleep(pause_s)
         self._begin()
-        if _BY_BITES and self._rests and gc.isenabled() and gc.get_count()[0] > BITE:
-            gc.collect(1)
+        if self._rests and bite():
             self._note()
             _sleep(REST_S)
             self._begin()
