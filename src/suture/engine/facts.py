@@ -31,6 +31,7 @@ __all__ = [
     "inner_body",
     "inner_codes",
     "kind_name",
+    "lines_of",
     "literal_value",
     "pair_codes",
     "same_tree",
@@ -442,6 +443,12 @@ def wrap(text: str, classes: tuple[str, ...], imports: tuple[str, ...] = ()) -> 
     if imports:
         header.insert(0, f"import {', '.join(imports)}\n")
     return len(header), "".join(header) + text
+
+
+def lines_of(text: str) -> list[str]:
+    """Its lines with their ends, as the compiler counts them: a form feed or U+2028 ends none (`splitlines` says it does)."""
+    lines = text.split("\n")
+    return [f"{line}\n" for line in (lines if lines[-1] else lines[:-1])]
 
 
 def _moved_in(text: str, by: str) -> str:

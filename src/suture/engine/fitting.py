@@ -9,13 +9,14 @@ from __future__ import annotations
 import ast
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 from suture.engine import fit, frames, swap, walk
 from suture.engine.facts import Definition, alike, equal_copy, fingerprint, same_tree
 from suture.engine.inner import control, grafted, held_by_undos, same_call, undone
 from suture.engine.plan import CACHES, Site, Work, decorator_names, rebinds
-from suture.engine.resolve import LRU, class_space
+from suture.engine.resolve import LRU, class_space, mangled
 from suture.engine.revert import left_behind, put_back
 from suture.engine.stage import Applied, Context, Stage, literal
 from suture.engine.swap import ABSENT, Via
@@ -96,7 +97,7 @@ class Fitting(Context):
             module = self.modules.by_name(module_name)
             if module is None:
                 continue
-            live = swap.read(module.__dict__, other, Via.SETITEM)
+            live = self.virtual.get((id(module.__dict__), other), swap.read(module.__dict__, other, Via.SETITEM))
             if alike(live, before):
                 self.stage.put(module.__dict__, other, Via.SETITEM, after)
             elif not alike(live, after):
@@ -313,10 +314,10 @@ class Fitting(Context):
         if not self.replaces:
             return
         sites = [s.function for w in self.works for s in w.sites]
-        mine = {id(f) for f in sites}
+        mine = {id(f) for f in (*sites, *(w for work in self.works for s in work.sites for w in s.wrappers))}
         # Inner functions that were there have entries of their own, and go with the function that made them.
         inside = {(id(f.__globals__), f"{f.__qualname__}.<locals>") for f in sites}
-        names = {(id(w.module.__dict__), n) for w in self.works for n in (w.change.names or (w.change.target.name,))}
+        names = {place for w in self.works for place in self._places(w)}
         for applied in self.replaces:
             uncovered = [
                 e
@@ -335,6 +336,20 @@ class Fitting(Context):
                 )
             self._put_back(applied)
         self.first = len(self.stage.stores)
+
+    def _places(self, work: Work) -> Iterator[tuple[int, str]]:
+        """Names that a change binds."""
+        owner = work.module.__dict__ if work.owner is None else work.owner
+        for name in work.change.names or (work.change.target.name,):
+            yield id(owner), mangled(name, work.change.scope.classes)
+        if work.change.kind is Kind.VALUE and work.change.before is not None:
+            owner, name, _ = self.value_place(work)
+            yield id(owner), name
+        for place in work.change.rebind:
+            module_name, _, name = place.partition(":")
+            module = self.modules.by_name(module_name)
+            if module is not None:
+                yield id(module.__dict__), name
 
     def _put_back(self, applied: Applied) -> None:
         back = put_back(applied, self.stack, self.stage, self.find, self.pace)

@@ -27,6 +27,7 @@ from suture.engine.facts import (
     Definition,
     Fingerprint,
     compile_text,
+    lines_of,
 )
 from suture.engine.fitting import Fitting
 from suture.engine.inner import control
@@ -244,6 +245,15 @@ def _over() -> Finding:
     )
 
 
+def _nothing_live(patch_id: str) -> Finding:
+    return Finding(
+        "nothing-live",
+        Severity.NOTE,
+        patch_id,
+        "it has nothing to change in this process: it isn't among the live patches, and there is nothing to revert",
+    )
+
+
 def _go_on() -> None:
     """Rest not at all."""
 
@@ -292,12 +302,15 @@ class _Transaction(Locating, Fitting):
             with self._phase("fit"):
                 self.fit(evaluate=False)
             self._stop_at_errors()
+            nothing = all(w.status != "todo" for w in self.works)
+            if nothing:
+                self.find(_nothing_live(self.patch_id))
             if not commit:
                 with self._phase("judge"):
                     self._who_is_inside()
                 self.applied.move(State.PLANNED)
                 return self._report(State.PLANNED, True)
-            if not self.works or all(w.status != "todo" for w in self.works):
+            if nothing:
                 return self._report(State.COMMITTED, True)
             with self._phase("evaluate"):
                 self._evaluate()
@@ -710,7 +723,7 @@ def _register_lines(works: Sequence[Work], pace: Pace) -> None:
             continue
         lines = texts.setdefault(work.after.filename, [])
         first = max(1, work.change.scope.line_after)
-        new = work.after.text.splitlines(keepends=True)
+        new = lines_of(work.after.text)
         lines += ["\n"] * (first - 1 + len(new) - len(lines))
         lines[first - 1 : first - 1 + len(new)] = new
         pace()
