@@ -208,6 +208,7 @@ class Fitting(Context):
         codes.pop()
         stage = self.stage
         besides = [*(s.new for s in stage.stores), *(g.was for g in stage.guards), *self.virtual.values()]
+        besides += [c for made in self.going_back.values() for c in made]
         kept = held_by_undos(self.stack, besides, [live])
         unaccounted = 0
         mine = frames.inside(codes, self.pace)

@@ -145,7 +145,9 @@ def way_back(entries: Sequence[Entry], stack: Sequence[Applied], rest: Rest) -> 
         rest()
     before = {id(e.store.owner): e.old for e in entries if e.store.name == "__code__"}
     for function, code in back.put:
-        back.now.setdefault(id(before[id(function)]), []).append(code)
+        made_live = back.now.setdefault(id(before[id(function)]), [])
+        if not any(c is code for c in made_live):
+            made_live.append(code)
     _closures(back, becomes, before.keys(), stack, rest)
     return back
 

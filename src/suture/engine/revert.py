@@ -96,7 +96,8 @@ class Revert:
         with self.pace.phase("guard"):
             self.step("guard")
             swap.probe()
-        old = [g.was for g in stage.guards if type(g.was) is types.CodeType]
+        stays = {id(s.new) for s in stage.stores}  # inner code that was the same before
+        old = [g.was for g in stage.guards if type(g.was) is types.CodeType and id(g.was) not in stays]
         self.applied.move(State.REVERTING)
         with self.pace.phase("commit"):
             try:
