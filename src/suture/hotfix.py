@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from suture.engine.facts import lines_of
 from suture.engine.fit import fit_node
 from suture.engine.resolve import class_space
 from suture.engine.swap import ABSENT, Via
@@ -169,7 +170,7 @@ def _read(path: str) -> str:
         with open(path, "rb") as file:
             data = file.read()
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return data.decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n")
+        return data.decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise Refused("unreadable", str(error.strerror), target=path, hint="check the path, as this process sees it") from error
     except (SyntaxError, UnicodeDecodeError, LookupError) as error:
@@ -180,7 +181,7 @@ def _remember_text(filename: str, text: str) -> None:
     """For tracebacks: the file may be another by the time one is printed."""
     import linecache
 
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    linecache.cache[filename] = (len(text), None, lines_of(text), filename)
 
 
 def _section(filename: str) -> str:

@@ -10,23 +10,24 @@ import ast
 import sys
 import types
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from suture.engine import swap
 from suture.engine.facts import (
     PLAIN,
     Definition,
+    Fingerprint,
     alike,
     fingerprint,
     inner_codes,
     pair_codes,
 )
 from suture.engine.frames import space_of
-from suture.engine.plan import Work
+from suture.engine.plan import Site, Work
 from suture.engine.resolve import Modules, Resolver, mangled
-from suture.engine.stage import Context, literal
-from suture.engine.swap import ABSENT
+from suture.engine.stage import Applied, Context, literal
+from suture.engine.swap import ABSENT, Entry
 from suture.errors import Refused, SutureError
 from suture.patch import Change, Expect, Finding, Kind, Patch, Severity, sha256
 
@@ -38,8 +39,18 @@ PATCH_MARK = "@"
 class Locating(Context):
     """The step "resolve" of a transaction."""
 
+    # What is fixed already, or in the way (then with the refusal), unless it is the doing of a patch that is replaced.
+    unless_replaced: list[tuple[Work, Refused | None]]
+    nested_later: list[tuple[Work, list[tuple[Applied, Site, types.CodeType]]]]
+
     def locate(self, patch: Patch, pairs: deque[tuple[Change, Definition | None, Definition]]) -> None:
-        """Fill ``works``: each change in each live module it is about."""
+        """
+        Fill ``works``: each change in each live module it is about.
+
+        Raises:
+            Refused: beneath, target-ambiguous.
+        """
+        self.unless_replaced, self.nested_later = [], []
         modules = Modules()
         self.modules = modules
         self.resolver = Resolver(modules, self.prints(), origin, self.pace)
@@ -60,6 +71,9 @@ class Locating(Context):
             self.pace()
         self._not_loaded(patch, unloaded)
         self._moved_lines(patch)
+        self._undo_replaced()
+        self._refuse_beneath()
+        self._refuse_ambiguous()
 
     def _renamed(self, after: Definition, module: types.ModuleType, change: Change) -> Definition:
         """The new code's own file name: ``<module path>@<patch id>``."""
@@ -81,29 +95,104 @@ class Locating(Context):
             try:
                 self.resolver.match(work)
             except Refused as error:
-                if error.code != "conflict" or not self._stands_on_original(work):
+                found = self._original(work) if error.code == "conflict" else None
+                if found is None:
                     raise
+                work.sites = found[1]
+                self._replace(found[0])
             if work.status == "already-fixed":
+                self.unless_replaced.append((work, None))
+
+    # ------------------------------------------------------------ what older patches replaced
+
+    def _original(self, work: Work) -> tuple[Applied, Sequence[Site]] | None:
+        """The older live patch that replaced what this one was built from, and where: then this one takes its place."""
+        assert work.before is not None and work.before.code is not None
+        return self._replaced(self.resolver.functions(work), fingerprint(work.before.code))
+
+    def _replaced(self, sites: Iterable[Site], want: Fingerprint) -> tuple[Applied, Sequence[Site]] | None:
+        sites = list(sites)
+        for applied in reversed(self.stack):
+            old = {id(e.store.owner): e.old for e in applied.undo.entries if e.store.name == "__code__"}
+            found = [s for s in sites if id(s.function) in old and self.resolver.print_of(old[id(s.function)]) == want]
+            if found:
+                return applied, found
+        return None
+
+    def _entry(self, owner: Any, name: Any, patches: Iterable[Applied]) -> tuple[Applied, Entry] | None:
+        """What is at a place as one of these patches put it there."""
+        for applied in patches:
+            for entry in applied.undo.entries:
+                store = entry.store
+                here = store.owner is owner and type(store.name) is str and store.name == name
+                if here and swap.read(owner, name, store.via) is store.new:
+                    return applied, entry
+        return None
+
+    def _replace(self, applied: Applied) -> None:
+        if applied not in self.replaces:
+            self.replaces.append(applied)
+
+    def _undo_replaced(self) -> None:
+        """What a patch that is replaced has done has to be done again; what somebody else did stays."""
+        for work, later in self.nested_later:
+            for applied, site, becomes in later:
+                if applied in self.replaces:
+                    self._take_nested(work, site, becomes)
+        for work, error in self.unless_replaced:
+            if self._by_replaced(work):
+                work.status = "todo"
+            elif error is not None:
+                self.find(Finding.of(error))
+            else:
+                work.status = "already-fixed"
                 self.already(work)
 
-    def _stands_on_original(self, work: Work) -> bool:
-        """True if the patch was built from what an older live patch replaced: then it takes that one's place."""
-        before = work.before
-        assert before is not None and before.code is not None
-        want = fingerprint(before.code)
-        for applied in reversed(self.stack):
-            old = {(id(e.store.owner), e.store.name): e.old for e in applied.undo.entries}
-            sites = [
-                s
-                for s in self.resolver.functions(work)
-                if (id(s.function), "__code__") in old and self.resolver.print_of(old[id(s.function), "__code__"]) == want
-            ]
-            if sites:
-                work.sites = sites
-                if applied not in self.replaces:
-                    self.replaces.append(applied)
-                return True
-        return False
+    def _by_replaced(self, work: Work) -> bool:
+        change = work.change
+        if change.kind is Kind.VALUE and change.before is not None:
+            owner, name, _ = self.value_place(work)
+            return self._entry(owner, name, self.replaces) is not None
+        if change.expect is Expect.ABSENT:
+            owner = work.space if work.owner is None else work.owner
+            names = [mangled(n, change.scope.classes) for n in change.names or (change.target.name,)]
+            entries = [self._entry(owner, n, self.replaces) for n in names if n in self.resolver.space(work)]
+            return bool(entries) and all(e is not None and e[1].old is ABSENT for e in entries)
+        if change.kind is Kind.NESTED:
+            return bool(work.nested)
+        found = self._original(work)
+        if found is None or found[0] not in self.replaces:
+            return False
+        work.sites = found[1]
+        return True
+
+    def _refuse_beneath(self) -> None:
+        for applied in self.replaces:
+            for other in self.stack[self.stack.index(applied) + 1 :]:
+                if other not in self.replaces and other.places() & applied.places():
+                    raise Refused(
+                        "beneath",
+                        f"it was built from the source before {applied.patch_id} and would replace it, but {other.patch_id} "
+                        "stands on that",
+                        target=self.patch_id,
+                        hint=f"revert {other.patch_id} first, or rebuild on top of it",
+                    )
+
+    def _refuse_ambiguous(self) -> None:
+        """Two changes of one function: one of them would be lost, and a revert couldn't tell."""
+        taken: dict[int, Work] = {}
+        for work in self.works:
+            for site in work.sites if work.status == "todo" else ():
+                other = taken.setdefault(id(site.function), work)
+                if other.change is not work.change:
+                    raise Refused(
+                        "target-ambiguous",
+                        f"{other.target} and {work.target} are both about {site.where}: which of them made it can't be told",
+                        target=work.target,
+                        hint="change only the one that the process runs",
+                    )
+
+    # ------------------------------------------------------------ kinds of changes
 
     def _expect_absent(self, work: Work) -> None:
         change = work.change
@@ -120,15 +209,15 @@ class Locating(Context):
         if not there or change.target.slot:
             return
         if self._is_what_it_adds(work, space):
-            work.status = "already-fixed"
-            self.already(work)
+            self.unless_replaced.append((work, None))
             return
-        raise Refused(
+        error = Refused(
             "already-defined",
             f"adds {there[0]}, but the process has something of that name",
             target=work.target,
             hint="rename it in the fix, or revert what put it there",
         )
+        self.unless_replaced.append((work, error))
 
     def _is_what_it_adds(self, work: Work, space: Mapping[str, Any]) -> bool:
         """True if the live name already holds what the addition would bind, as far as that can be seen without running it."""
@@ -170,8 +259,11 @@ class Locating(Context):
         if alike(live, before):
             return
         if alike(live, after):
-            work.status = "already-fixed"
-            self.already(work)
+            self.unless_replaced.append((work, None))
+            return
+        found = self._entry(owner, name, reversed(self.stack))
+        if found is not None and alike(found[1].old, before):
+            self._replace(found[0])
             return
         raise Refused(
             "conflict",
@@ -195,16 +287,23 @@ class Locating(Context):
                 hint="give the functions names",
             )
         missing = 0
+        later: list[tuple[Applied, Site, types.CodeType]] = []
         for was, becomes in changed:
             want, after = fingerprint(was), fingerprint(becomes)
             pool = self.resolver.elsewhere(work, was.co_name)
             found = [s for s in pool if self.resolver.print_of(s.function.__code__) == want]
             if len({id(s.function) for s in found}) > 1:
                 found = [s for s in found if s.function.__code__.co_firstlineno == was.co_firstlineno] or found
+            fixed = any(fingerprint(s.function.__code__) == after for s in pool)
+            replaced = None if found else self._replaced(pool, want)
+            if replaced is not None and not fixed:
+                self._replace(replaced[0])
+                found = list(replaced[1])
+            elif replaced is not None:
+                later += [(replaced[0], s, becomes) for s in replaced[1]]
             for site in {id(s.function): s for s in found}.values():
-                work.sites = [*work.sites, site]
-                work.nested = [*work.nested, (site, becomes)]
-            if not found and not any(fingerprint(s.function.__code__) == after for s in pool):
+                self._take_nested(work, site, becomes)
+            if not found and not fixed:
                 missing += 1
         if missing:
             raise Refused(
@@ -213,9 +312,22 @@ class Locating(Context):
                 target=work.target,
                 hint="rebuild from the source that the process runs",
             )
+        if later:
+            self.nested_later.append((work, later))
         if not work.sites:
-            work.status = "already-fixed"
-            self.already(work)
+            self.unless_replaced.append((work, None))
+
+    def _take_nested(self, work: Work, site: Site, becomes: types.CodeType) -> None:
+        for other, code in work.nested:
+            if other.function is site.function and fingerprint(code) != fingerprint(becomes):
+                raise Refused(
+                    "target-ambiguous",
+                    f"which of two functions on one line {site.where} is can't be told: they were equal, and become unlike",
+                    target=work.target,
+                    hint="give the functions names, or lines of their own",
+                )
+        work.sites = [*work.sites, site]
+        work.nested = [*work.nested, (site, becomes)]
 
     def _not_loaded(self, patch: Patch, unloaded: Mapping[str, str]) -> None:
         files = {f.module: f for f in patch.files}

@@ -28,14 +28,16 @@ from suture.engine.facts import (
     Fingerprint,
     compile_text,
     fingerprint,
+    lines_of,
 )
-from suture.engine.fitting import Fitting, control
+from suture.engine.fitting import Fitting
+from suture.engine.inner import control
 from suture.engine.locate import Locating
 from suture.engine.pace import Pace, uncollected
 from suture.engine.plan import Work, cross_calls, judge, judge_live
 from suture.engine.revert import Revert
-from suture.engine.stage import MOVES, Applied, Filling, Step, clear_caches, order
-from suture.engine.swap import Entry, Guard, Store, Via
+from suture.engine.stage import MOVES, Applied, Filling, Step, clear_caches, order, settle
+from suture.engine.swap import Entry, Guard, Via
 from suture.errors import Denied, Fault, Refused, SutureError
 from suture.patch import Change, Finding, Patch, Severity, load
 from suture.report import Process, Report, Row, State, stamp
@@ -245,6 +247,15 @@ def _over() -> Finding:
     )
 
 
+def _nothing_live(patch_id: str) -> Finding:
+    return Finding(
+        "nothing-live",
+        Severity.NOTE,
+        patch_id,
+        "it has nothing to change in this process: it isn't among the live patches, and there is nothing to revert",
+    )
+
+
 def _go_on() -> None:
     """Rest not at all."""
 
@@ -293,12 +304,15 @@ class _Transaction(Locating, Fitting):
             with self._phase("fit"):
                 self.fit(evaluate=False)
             self._stop_at_errors()
+            nothing = all(w.status != "todo" for w in self.works)
+            if nothing:
+                self.find(_nothing_live(self.patch_id))
             if not commit:
                 with self._phase("judge"):
                     self._who_is_inside()
                 self.applied.move(State.PLANNED)
                 return self._report(State.PLANNED, True)
-            if not self.works or all(w.status != "todo" for w in self.works):
+            if nothing:
                 return self._report(State.COMMITTED, True)
             with self._phase("evaluate"):
                 self._evaluate()
@@ -538,8 +552,7 @@ class _Transaction(Locating, Fitting):
                 if error.code != "busy":
                     raise
                 self.pace.rest(frames.QUIET_PAUSE_S)
-        self._hand_down()
-        self._forget_replaced()
+        self._settle()
         self.pace.rest()
         if crossing:
             self._say_who_crossed(quiet)
@@ -559,38 +572,23 @@ class _Transaction(Locating, Fitting):
 
     commit_us = 0.0
 
-    def _forget_replaced(self) -> None:
-        if not self.replaces:
-            return
+    def _settle(self) -> None:
+        """Make the undo lead to before the replaced patches, and tell those beneath what stands in their places."""
+        entries = self.applied.undo.entries
         kept: dict[tuple[int, Any], Entry] = {}
-        for entry in self.applied.undo.entries:  # a place may have been put back first, and written then
+        for entry in entries:  # a place may have been put back first, and written then
             place = (id(entry.store.owner), entry.store.name)
-            original = self.virtual.get(place, kept[place].old if place in kept else entry.old)
-            kept[place] = Entry(entry.store, original)
-        self.applied.undo.entries[:] = [e for e in kept.values() if e.store.new is not e.old]
+            kept[place] = Entry(entry.store, self.virtual.get(place, kept[place].old if place in kept else entry.old))
+        written = {(id(e.store.owner), e.store.name) for e in entries[self.first :]}
+        restored = [e for place, e in kept.items() if place not in written]
+        entries[:] = [e for place, e in kept.items() if place in written]
         for applied in self.replaces:
             applied.move(State.REPLACED)
             self.stack.remove(applied)
-
-    def _hand_down(self) -> None:
-        """
-        Let the patches beneath hold what a revert of this one puts back, instead of the code that it replaced.
-
-        So the old code can end, and they know their own again afterwards.
-        """
-        if self.stack[0] is self.applied:
-            return
-        put: dict[int, types.CodeType] = dict(self.copies)
-        for guard, entry in zip(self.stage.guards, self.applied.undo.entries, strict=False):
-            if type(guard.was) is types.CodeType and type(entry.old) is types.CodeType:
-                put.setdefault(id(guard.was), entry.old)
-        for beneath in self.stack[: self.stack.index(self.applied)]:
-            beneath.undo.entries[:] = [
-                Entry(Store(e.store.owner, e.store.name, e.store.via, put[id(e.store.new)]), e.old) if id(e.store.new) in put else e
-                for e in beneath.undo.entries
-            ]
-            beneath.codes = [(put.get(id(c), c), fp) for c, fp in beneath.codes]
-            beneath.inner = [(put.get(id(n), n), o) for n, o in beneath.inner]
+        now = {id(e.store.owner): e.old for e in entries if e.store.name == "__code__"}
+        now |= {id(e.store.owner): e.store.new for e in restored if e.store.name == "__code__"}
+        becomes: Mapping[int, Sequence[types.CodeType]] = {**{k: (c,) for k, c in self.copies.items()}, **self.going_back}
+        settle(self.stack[: self.stack.index(self.applied)], now, becomes)
 
     def _say_who_crossed(self, quiet: swap.Quiet) -> None:
         targets: dict[str, list[str]] = {}
@@ -765,7 +763,7 @@ def _register_lines(works: Sequence[Work], pace: Pace) -> None:
             continue
         lines = texts.setdefault(work.after.filename, [])
         first = max(1, work.change.scope.line_after)
-        new = work.after.text.splitlines(keepends=True)
+        new = lines_of(work.after.text)
         lines += ["\n"] * (first - 1 + len(new) - len(lines))
         lines[first - 1 : first - 1 + len(new)] = new
         pace()
