@@ -32,8 +32,9 @@ ENGINE = [
     {"resolve", "census"},
     {"evaluate"},
     {"stage"},
-    {"locate", "fitting"},
-    {"revert"},
+    {"inner"},
+    {"locate", "revert"},
+    {"fitting"},
     {"transaction"},
     {"process"},
 ]
