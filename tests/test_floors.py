@@ -34,8 +34,9 @@ ENGINE = [
     {"resolve", "census"},
     {"evaluate"},
     {"stage"},
-    {"locate", "fitting"},
-    {"revert"},
+    {"inner"},
+    {"locate", "revert"},
+    {"fitting"},
     {"transaction"},
     {"process"},
 ]
