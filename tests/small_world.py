@@ -8,11 +8,12 @@ the walks pass over the packages of the tests and the standard library.
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Iterator
 
 import pytest
 
-from suture.engine import census, pace, walk
+from suture.engine import census, frames, pace, walk
 
 PACKAGES = {"_pytest", "attr", "attrs", "coverage", "execnet", "hypothesis", "pluggy", "pytest", "sortedcontainers", "xdist"}
 SKIP = sys.stdlib_module_names - {"__main__"} | PACKAGES
@@ -31,11 +32,18 @@ def roots() -> list[tuple[str, object]]:
     return [root for root in _all_roots() if root[0].partition(".")[0] not in SKIP]
 
 
+def ours(frame: types.FrameType) -> bool:
+    """Frames that the engine passes over; those of the test's own framework lead to all of that."""
+    name = frame.f_globals.get("__name__")
+    return frames.ours(frame) or (isinstance(name, str) and name.partition(".")[0] in PACKAGES)
+
+
 @pytest.fixture(autouse=True)
 def small_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """For all tests but those of the pace."""
     if request.module.__name__ != "test_pace":
         monkeypatch.setattr(pace, "SLICE_NS", 20_000_000)
+        monkeypatch.setattr(walk, "ours", ours)
         monkeypatch.setattr(walk, "module_roots", roots)
         monkeypatch.setattr(census, "module_roots", roots)
     yield
