@@ -139,7 +139,9 @@ def test_addition_in_a_class_that_raises_leaves_nothing(world: Any) -> None:
     """A name that is to be had nowhere: neither the class nor the module keeps anything."""
     m = world.module("class A:\n    def f(self):\n        return 'old'\n")
     members, names = set(vars(m.A)), set(vars(m))
-    finding = refused(world.patch("NEW = 1\nclass A:\n    more = nowhere\n    def f(self):\n        return NEW\n"), "evaluation-failed")
+    finding = refused(
+        world.patch("NEW = 1\nclass A:\n    more = nowhere\n    def f(self):\n        return NEW\n"), "evaluation-failed"
+    )
     assert finding.evidence["raised"] == "NameError"
     assert (set(vars(m.A)), set(vars(m))) == (members, names)
     assert m.A().f() == "old"

@@ -26,7 +26,13 @@ CLOSURES = {
     "a cell that becomes a local": ("a", "return a + x", "a = 7\n        return a + x", 4, 10),
     "a cell that becomes a cell of the inner one's own": ("a", "return a + x", "a = x\n        return (lambda: a)()", 4, 3),
     "a cell that becomes a global": ("a", "return a + x", "global glob\n        glob = x\n        return glob", 4, 3),
-    "a cell's own name declared global": ("a", "return a + x", "global a\n        a = x\n        return a, globals()['a']", 4, (3, 3)),
+    "a cell's own name declared global": (
+        "a",
+        "return a + x",
+        "global a\n        a = x\n        return a, globals()['a']",
+        4,
+        (3, 3),
+    ),
     "cells that change order": ("a, b=2", "return a, b", "return b, a", (1, 2), (2, 1)),
     "a cell that is written": ("a", "return a + x", "nonlocal a\n        a += x\n        return a", 4, 4),
     "a cell kept, another dropped": ("a, b=2", "return a + b + x", "return b + x, 'new'", 6, (5, "new")),
@@ -36,6 +42,7 @@ CLOSURES = {
     "itself, for which it has one": ("a", "return inner(0) if x else a", "return inner(x - 1) if x else (a, 'end')", 1, (1, "end")),
     "a comprehension over what it keeps": ("a, b=2", "return a + b", "return [a + i for i in range(x)]", 3, [1, 2, 3]),
 }
+
 
 @pytest.mark.parametrize("case", CLOSURES, ids=list(CLOSURES))
 def test_a_closure_that_exists_runs_the_new_text(world: Any, case: str) -> None:

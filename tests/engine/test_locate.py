@@ -210,7 +210,8 @@ def test_what_the_process_has_otherwise_is_not_overwritten(world: Any, live: str
 
 
 @pytest.mark.parametrize(
-    ("live", "added"), [("{1, 2}", "{2, 1}"), ("{'a': [None, ...]}", "{'a': [None, ...]}"), ("-1.5", "-1.5"), ("(b'x', 1j)", "(b'x', 1j)")]
+    ("live", "added"),
+    [("{1, 2}", "{2, 1}"), ("{'a': [None, ...]}", "{'a': [None, ...]}"), ("-1.5", "-1.5"), ("(b'x', 1j)", "(b'x', 1j)")],
 )
 def test_a_value_that_is_there_already(world: Any, live: str, added: str) -> None:
     """Equal in kind and value: nothing to do."""
@@ -254,7 +255,9 @@ def test_an_attribute_of_a_function_that_is_none(world: Any, live: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "shown"), [(7, "7"), ([1], "list"), (object, "type"), ("x" * 200, "'" + "x" * 79)], ids=["plain", "list", "class", "long"]
+    ("found", "shown"),
+    [(7, "7"), ([1], "list"), (object, "type"), ("x" * 200, "'" + "x" * 79)],
+    ids=["plain", "list", "class", "long"],
 )
 def test_a_class_constant_that_the_program_changed(world: Any, found: object, shown: str) -> None:
     """A conflict with what was expected and found as evidence, short; the value stays."""
