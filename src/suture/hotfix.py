@@ -80,13 +80,28 @@ class Recorder:
 
     def del_attr(self, owner: Any, name: str, section: str) -> None:
         """Record ``del owner.name``."""
-        getattr(owner, name)
+        self.get_attr(owner, name)
+        if self._gone(owner, True, name, lambda: getattr(owner, name)):
+            return
         self.set_attr(owner, name, ABSENT, section)
 
     def del_item(self, owner: Any, key: Any, section: str) -> None:
         """Record ``del owner[key]``."""
-        owner[key]
+        self.get_item(owner, key)
+        if self._gone(owner, False, key, lambda: owner[key]):
+            return
         self.set_item(owner, key, ABSENT, section)
+
+    def _gone(self, owner: Any, attribute: bool, key: Any, look: Callable[[], object]) -> bool:
+        """True if only the record had it: then there is nothing left to record."""
+        if self.closed or (id(owner), attribute, _hashable(key)) not in self.stores:
+            return False
+        try:
+            look()
+        except (AttributeError, LookupError):
+            del self.stores[id(owner), attribute, key]
+            return True
+        return False
 
     def get_attr(self, owner: Any, name: str) -> Any:
         """``owner.name`` as it will be."""

@@ -106,6 +106,17 @@ STORES = {
     "attribute of a class": ("M.A.size, M.A.more = 5, 6\n", "m.thing.size, m.thing.more", (5, 6)),
     "deleted attribute": ("del M.gone\n", "hasattr(m, 'gone')", False),
     "deleted item": ("x = 1\ndel M.TABLE['gone'], x\n", "m.TABLE", {"k": 1}),
+    "added and deleted": (
+        "M.fresh = M.TABLE['x'] = M.A.fresh = M.thing.fresh = 1\ndel M.fresh, M.TABLE['x'], M.A.fresh, M.thing.fresh\nM.a = 10\n",
+        "m.a, hasattr(m, 'fresh'), hasattr(m.thing, 'fresh'), m.TABLE",
+        (10, False, False, {"k": 1, "gone": 2}),
+    ),
+    "assigned and deleted": (
+        "M.gone = M.TABLE['gone'] = 1\ndel M.gone, M.TABLE['gone']\n",
+        "hasattr(m, 'gone'), m.TABLE",
+        (False, {"k": 1}),
+    ),
+    "deleted and assigned": ("del M.gone, M.TABLE['gone']\nM.gone = M.TABLE['gone'] = 5\n", "m.gone, m.TABLE['gone']", (5, 5)),
     "deleted together": ("del (M.gone, M.TABLE['gone'])\n", "hasattr(m, 'gone'), m.TABLE", (False, {"k": 1})),
     "in a loop's head": ("for M.a in (5, 6):\n    M.TABLE[M.a] = M.a\n", "m.a, m.TABLE[5], m.TABLE[6]", (6, 5, 6)),
     "in a with's head": (
@@ -167,6 +178,10 @@ def test_what_was_recorded_is_read_back(hotfix: Any) -> None:
     [
         ("del M.nothing\n", AttributeError),
         ("del M.TABLE['nothing']\n", KeyError),
+        ("del M.gone\ndel M.gone\n", AttributeError),
+        ("del M.TABLE['gone'], M.TABLE['gone']\n", KeyError),
+        ("M.fresh = 1\ndel M.fresh, M.fresh\n", AttributeError),
+        ("del M.TABLE[[1]]\n", TypeError),
         ("M.TABLE[[1]] = 2\n", TypeError),
         ("M.a, M.b = 1, 2, 3\n", ValueError),
     ],

@@ -47,7 +47,10 @@ def body(line: str) -> types.CodeType:
         ("return 1", "return 1.0"),
         ("return lambda: 1", "return lambda: 2"),
         ("return x.a", "return x.b"),
-        ("try:\n        return x()\n    except KeyError:\n        return 1", "try:\n        return x()\n    except OSError:\n        return 1"),
+        (
+            "try:\n        return x()\n    except KeyError:\n        return 1",
+            "try:\n        return x()\n    except OSError:\n        return 1",
+        ),
     ],
 )
 def test_another_body_has_another_fingerprint(a: str, b: str) -> None:
@@ -183,7 +186,9 @@ def test_a_definition_knows_its_head() -> None:
         line=10,
         filename="m.py",
     )
-    rows = [(p.name, p.kind, p.default and ast.unparse(p.default), p.annotation and ast.unparse(p.annotation)) for p in made.parameters]
+    rows = [
+        (p.name, p.kind, p.default and ast.unparse(p.default), p.annotation and ast.unparse(p.annotation)) for p in made.parameters
+    ]
     assert rows == [
         ("a", "positional-only", None, None),
         ("b", "positional", None, "int"),
@@ -202,7 +207,9 @@ def test_a_definition_knows_its_head() -> None:
     assert made.parse_function().name == "f"
 
 
-@pytest.mark.parametrize(("text", "doc"), [("def f(): pass\n", None), ("def f():\n    'a'\n    return 1\n", "a"), ("def f(): ''\n", "")])
+@pytest.mark.parametrize(
+    ("text", "doc"), [("def f(): pass\n", None), ("def f():\n    'a'\n    return 1\n", "a"), ("def f(): ''\n", "")]
+)
 def test_docstrings(text: str, doc: str | None) -> None:
     """None where there is none; -OO drops it."""
     assert compile_text(text).doc() == doc
