@@ -16,6 +16,7 @@ import pytest
 from suture.engine import census, frames, pace, walk
 
 PACKAGES = {"_pytest", "attr", "attrs", "coverage", "execnet", "hypothesis", "pluggy", "pytest", "sortedcontainers", "xdist"}
+PACKAGES |= {"conftest", "iniconfig", "packaging", "pygments", "pythons", "small_world", "tomli"}
 SKIP = sys.stdlib_module_names - {"__main__"} | PACKAGES
 # Up to 3.12 the interpreter keeps a snapshot of each traced frame's locals.
 UNTRACED = {
@@ -30,8 +31,8 @@ _all_roots, _slice_ns = walk.module_roots, pace.SLICE_NS
 
 
 def roots() -> list[tuple[str, object]]:
-    """Those of the tests."""
-    return [root for root in _all_roots() if root[0].partition(".")[0] not in SKIP]
+    """Those that the tests make: their own modules lead to all of their framework, by fixtures and strategies."""
+    return [root for root in _all_roots() if root[0].partition(".")[0] not in SKIP and not root[0].startswith("test_")]
 
 
 def ours(frame: types.FrameType) -> bool:
