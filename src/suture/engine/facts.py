@@ -425,7 +425,7 @@ def inner_body(tree: ast.Module, wrapped: int, imports: tuple[str, ...]) -> list
     """The statements of a wrapped text, without what was put around them."""
     body: list[ast.stmt] = tree.body[1:] if imports else tree.body
     for _ in range(wrapped - bool(imports)):
-        body = body[0].body  # type: ignore[attr-defined]
+        body = body[0].body if len(body) == 1 else body  # type: ignore[attr-defined]  # more: the text ends what it stands in
     return body
 
 
