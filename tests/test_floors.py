@@ -28,10 +28,11 @@ FLOORS = [
 ]
 ENGINE = [
     {"__init__", "facts", "pace", "frames", "versions"},
-    {"swap", "plan", "fit", "walk"},
+    {"swap", "plan", "fit", "walk", "assemble"},
     {"resolve", "census"},
     {"evaluate"},
     {"stage"},
+    {"imports"},
     {"locate", "fitting"},
     {"revert"},
     {"transaction"},

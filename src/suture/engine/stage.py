@@ -74,6 +74,7 @@ class Applied:
     inner: list[tuple[types.CodeType, types.CodeType]] = made_by(default_factory=list)  # (new, equal copy of the old)
     caches: list[Any] = made_by(default_factory=list)
     key: str = ""
+    armed: list[Any] = made_by(default_factory=list)  # what it wants of modules when they're imported: imports.Arm
 
     def move(self, to: State) -> None:
         """
@@ -142,6 +143,8 @@ class Context:
         self.virtual: dict[tuple[int, str], Any] = {}
 
     rows: Sequence[Row] = ()
+    importing: types.ModuleType | None = None  # in whose import this runs
+    unloaded: Mapping[str, Any] = {}  # modules that are armed, by name: the spec that an import would find
     modules: Modules
     resolver: Resolver
 
