@@ -47,7 +47,10 @@ _LOADED = (  # what the engine needs, each after what it imports itself
     *("ast", "tokenize", "textwrap", "linecache", "inspect", "json"),
     *("suture.record", "suture.patch", "suture.report"),
     *(f"suture.engine.{n}" for n in ("facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk", "resolve", "census")),
-    *(f"suture.engine.{n}" for n in ("evaluate", "stage", "assemble", "imports", "locate", "fitting", "revert", "transaction", "process")),
+    *(
+        f"suture.engine.{n}"
+        for n in ("evaluate", "stage", "assemble", "imports", "locate", "fitting", "revert", "transaction", "process")
+    ),
     *("concurrent.futures", "suture.hotfix", "suture.soon"),
 )
 

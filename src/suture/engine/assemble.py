@@ -197,7 +197,12 @@ def _at_once(node: ast.AST) -> Iterator[ast.AST]:
         yield here
         if isinstance(here, ast.FunctionDef | ast.AsyncFunctionDef):
             todo += [*here.decorator_list, *here.args.defaults, *filter(None, here.args.kw_defaults)]
-            parts = [*here.args.posonlyargs, *here.args.args, *here.args.kwonlyargs, *filter(None, (here.args.vararg, here.args.kwarg))]
+            parts = [
+                *here.args.posonlyargs,
+                *here.args.args,
+                *here.args.kwonlyargs,
+                *filter(None, (here.args.vararg, here.args.kwarg)),
+            ]
             # Annotations may be evaluated; a subscript of a type is no reason to refuse.
             names = [n for a in [*(p.annotation for p in parts), here.returns] if a is not None for n in ast.walk(a)]
             todo += [n for n in names if isinstance(n, ast.Name)]
@@ -223,7 +228,8 @@ def _bound_by(node: ast.stmt) -> Iterator[str]:
 
 
 def _first(node: ast.stmt) -> int:
-    return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+    lines: list[int] = [node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))]
+    return min(lines)
 
 
 def _indent(text: str) -> int:

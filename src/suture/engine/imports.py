@@ -253,29 +253,31 @@ class Finder:
             for applied, arm in way.conflicts:
                 self._conflict(applied, arm, "its file is neither the text that the patch starts from nor the fixed one", module)
         except Exception as error:  # noqa: BLE001 - rule 1
-            _log(40, f"suture: {module.__name__} was imported, and then: {type(error).__name__}: {error}")
+            _log(40, f"{module.__name__} was imported, and then: {type(error).__name__}: {error}")
 
     def _went_in(self, applied: Applied, arm: Arm, module: types.ModuleType, said: str) -> None:
         arm.state, arm.said = "updated", said
         arm.seen.append(id(module))
         if applied not in self.stack:
-            _log(40, f"suture: {applied.patch_id} was taken back while {arm.module} was being imported: it has the fix; restart")
+            _log(40, f"{applied.patch_id} was taken back while {arm.module} was being imported: it has the fix; restart")
         else:
-            _log(30, f"suture: {applied.patch_id}: {arm.module} was imported: {said}")
+            _log(30, f"{applied.patch_id}: {arm.module} was imported: {said}")
 
     def _conflict(self, applied: Applied, arm: Arm, why: str, module: types.ModuleType | None = None) -> None:
         arm.state, arm.said = "left", f"{arm.module} was imported without the fix: {why}"
         if module is not None:
             arm.seen.append(id(module))
-        _log(40, f"suture: conflict: {applied.patch_id}: {arm.said}")
+        _log(40, f"conflict: {applied.patch_id}: {arm.said}")
 
 
 def _log(level: int, words: str) -> None:
-    """To the program's logger, if it has logging: loading it for this isn't our business, and nobody would listen."""
+    """To the program's logger, if somebody listens: without a handler logging would print it, and we don't print."""
     logging = sys.modules.get("logging")
     if logging is not None:
         try:
-            logging.getLogger("suture").log(level, "%s", words)
+            logger = logging.getLogger("suture")
+            if logger.hasHandlers():
+                logger.log(level, "%s", words)
         except Exception:  # noqa: BLE001 - a handler of the program's
             pass
 
@@ -299,7 +301,7 @@ class _Loader:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:  # isinstance() asks this
         return type(self._real)
 
@@ -484,7 +486,9 @@ def refuse_revert(applied: Applied) -> None:
     """
     for arm in applied.armed:
         if arm.running:
-            raise Refused("module-importing", f"{arm.module} is being imported right now", target=arm.module, hint="revert when it has ended")
+            raise Refused(
+                "module-importing", f"{arm.module} is being imported right now", target=arm.module, hint="revert when it has ended"
+            )
         if arm.stuck:
             raise Refused("changed-since", f"can't be put back: {'; '.join(arm.stuck[:3])}", target=arm.module, hint="restart")
 
@@ -594,4 +598,3 @@ def _past(arms: Sequence[Arm]) -> dict[str, str]:
             if id(module) not in arm.seen:
                 out[arm.module] = str(space_of(module).get("__name__"))
     return out
-

@@ -295,8 +295,8 @@ class Locating(Context):
                 "armed",
                 Severity.WARNING,
                 module,
-                f"{module} isn't imported here yet, and its file is neither what the patch starts from nor the fixed one: an import "
-                "of it as it is now goes on without the fix",
+                f"{module} isn't imported here yet, and its file is neither what the patch starts from nor the fixed one: if it's "
+                "imported as it is now, that goes on without the fix",
                 hint="rebuild from the file that is there, or put the fixed one in place",
                 evidence={"at": "import"},
             )

@@ -200,7 +200,7 @@ class Engine:
             finally:
                 self.finder.tidy()
 
-    # ------------------------------------------------------------ imports
+    # ------------------------------------------------------------ what imports have done
 
     def _settle(self) -> None:
         """What went in at imports since: put into the undo of its patch, before anything else looks at it."""

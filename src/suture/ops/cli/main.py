@@ -19,6 +19,7 @@ from typing import NoReturn, Protocol
 from suture.errors import SutureError
 from suture.ops.build import build
 from suture.ops.cli import render
+from suture.ops.cli.run import Run
 from suture.patch import Finding, Patch, Severity, dump, is_name, load
 
 __all__ = ["console", "main"]
@@ -135,7 +136,7 @@ class Verb(Protocol):
         """Do it; the exit code."""
 
 
-VERBS: tuple[Verb, ...] = (Build(), Show())
+VERBS: tuple[Verb, ...] = (Build(), Show(), Run())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
