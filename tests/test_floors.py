@@ -30,11 +30,11 @@ FLOORS = [
 ENGINE = [
     {"__init__", "facts", "frames", "own", "versions"},
     {"pace"},
-    {"swap", "plan", "fit", "walk"},
+    {"swap", "plan", "fit", "walk", "assemble"},
     {"resolve", "census"},
     {"evaluate"},
     {"stage"},
-    {"inner"},
+    {"imports", "inner"},
     {"locate", "revert"},
     {"fitting"},
     {"transaction"},

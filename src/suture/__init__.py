@@ -47,10 +47,8 @@ _LOADED = (  # what the engine needs, each after what it imports itself
     *("ast", "tokenize", "textwrap", "linecache", "inspect", "json"),
     *("suture.record", "suture.patch", "suture.report"),
     *(f"suture.engine.{n}" for n in ("own", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk", "resolve")),
-    *(
-        f"suture.engine.{n}"
-        for n in ("census", "evaluate", "stage", "inner", "revert", "locate", "fitting", "transaction", "process")
-    ),
+    *(f"suture.engine.{n}" for n in ("assemble", "census", "evaluate", "stage", "imports", "inner", "revert", "locate")),
+    *(f"suture.engine.{n}" for n in ("fitting", "transaction", "process")),
     *("concurrent.futures", "suture.hotfix", "suture.soon"),
 )
 

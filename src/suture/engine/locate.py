@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from suture.engine import swap
+from suture.engine import assemble, imports, swap
 from suture.engine.facts import (
     PLAIN,
     Definition,
@@ -29,7 +29,7 @@ from suture.engine.resolve import Modules, Resolver, mangled
 from suture.engine.stage import Applied, Context, literal
 from suture.engine.swap import ABSENT, Entry
 from suture.errors import Refused, SutureError
-from suture.patch import Change, Expect, Finding, Kind, Patch, Severity, sha256
+from suture.patch import Change, Expect, FileFact, Finding, Kind, Patch, Severity, sha256
 
 __all__ = ["PATCH_MARK", "Locating", "origin"]
 
@@ -52,6 +52,7 @@ class Locating(Context):
         """
         self.unless_replaced, self.nested_later = [], []
         modules = Modules()
+        modules.mine = self.importing
         self.modules = modules
         self.resolver = Resolver(modules, self.prints(), origin, self.pace)
         unloaded: dict[str, str] = {}
@@ -78,7 +79,9 @@ class Locating(Context):
     def _renamed(self, after: Definition, module: types.ModuleType, change: Change) -> Definition:
         """The new code's own file name: ``<module path>@<patch id>``."""
         file = space_of(module).get("__file__")
-        name = f"{file if isinstance(file, str) else change.target.path or module.__name__}{PATCH_MARK}{self.patch_id}"
+        name = file if isinstance(file, str) else change.target.path or module.__name__
+        if self.patch_id:  # without one it's the file's own code
+            name = f"{name}{PATCH_MARK}{self.patch_id}"
         return after.renamed(name)
 
     def _locate(self, work: Work) -> None:
@@ -331,43 +334,85 @@ class Locating(Context):
 
     def _not_loaded(self, patch: Patch, unloaded: Mapping[str, str]) -> None:
         files = {f.module: f for f in patch.files}
-        for change in patch.changes:
-            module = change.target.module
-            if module not in unloaded:
-                continue
-            path = self.modules.on_disk(change.target)
-            if path is None:
+        armed: dict[str, Any] = {}
+        for module in unloaded:
+            target = next(c.target for c in patch.changes if c.target.module == module)
+            spec = imports.would_find(module)
+            path = self.modules.on_disk(target)
+            if spec is None and path is None:
                 self.find(
                     Finding(
                         "module-unknown",
                         Severity.ERROR,
-                        str(change.target),
+                        str(target),
                         f"no module {module} is loaded, and no file that an import of it would find",
                         hint="build from the import root, or from the tree that this process runs",
                     )
                 )
-                continue
-            fixed = module in files and files[module].after == text_hash(path)
-            self.find(
-                Finding(
-                    "not-loaded",
-                    Severity.NOTE if fixed else Severity.WARNING,
-                    str(change.target),
-                    f"{module} isn't imported here"
-                    + ("; the file has the fix already" if fixed else "; if it is imported later, it runs the old code"),
-                    hint="" if fixed else "put the new file in place before it is imported, or apply again afterwards",
+            elif module in sys.modules:
+                self.find(
+                    Finding(
+                        "not-loaded",
+                        Severity.WARNING,
+                        str(target),
+                        f"{module} is in sys.modules, but isn't a module made from that file: an import makes none",
+                        hint="see what the program has put in its place",
+                    )
                 )
-            )
-        if unloaded and not self.works and any(f.severity is Severity.WARNING and f.code == "not-loaded" for f in self.findings):
+            else:
+                self._would_arm(files.get(module), module, spec, path, armed)
+            self.pace()
+        self.unloaded = armed
+        for finding in imports.take_place(patch, armed, self.stack, self.replaces, self.replace):
+            self.find(finding)
+        if unloaded and not self.works and not armed:
+            if any(f.severity is Severity.WARNING and f.code == "not-loaded" for f in self.findings):
+                self.find(
+                    Finding(
+                        "nothing-loaded",
+                        Severity.ERROR,
+                        "",
+                        "none of the patch's modules is imported in this process, nor can be",
+                        hint="check the import root",
+                    )
+                )
+        if armed and not self.works:
             self.find(
                 Finding(
-                    "nothing-loaded",
-                    Severity.ERROR,
+                    "live-nowhere",
+                    Severity.WARNING,
                     "",
-                    "none of the patch's modules is imported in this process",
-                    hint="check the import root",
+                    "none of the patch's modules is imported in this process yet: it is armed, and runs nowhere here",
+                    hint="check that it is the right service; it goes in when the modules are imported",
                 )
             )
+
+    def _would_arm(self, fact: FileFact | None, module: str, spec: Any, path: str | None, armed: dict[str, Any]) -> None:
+        """Say what an import would do, by the text that is there now."""
+        text = imports.source_of(spec.loader, module) if spec is not None else None
+        found = assemble.hash_of(text) if text is not None else text_hash(path) if path else ""
+        if fact is not None and found and fact.after == found:
+            note = f"{module} isn't imported here; the file has the fix already"
+            self.find(Finding("not-loaded", Severity.NOTE, module, note))
+            return
+        armed[module] = spec
+        if fact is None or not found or fact.before == found:
+            words = f"{module} isn't imported here yet; the fix goes in when it is, " + (
+                "before its body runs" if found and fact is not None else "if it's what the patch starts from"
+            )
+            self.find(Finding("armed", Severity.NOTE, module, words, evidence={"at": "import"}))
+            return
+        self.find(
+            Finding(
+                "armed",
+                Severity.WARNING,
+                module,
+                f"{module} isn't imported here yet, and its file is neither what the patch starts from nor the fixed one: if it's "
+                "imported as it is now, that goes on without the fix",
+                hint="rebuild from the file that is there, or put the fixed one in place",
+                evidence={"at": "import"},
+            )
+        )
 
     def _moved_lines(self, patch: Patch) -> None:
         """Unchanged functions keep their lines; where the file on disk is the new one already, tracebacks show wrong text."""

@@ -117,7 +117,8 @@ class Revert:
             versions.restore([s.owner for s in stage.stores if s.name == "__code__"], self.pace)
             clear_caches(self.applied.caches)
             listed = tuple(map(str, frames.inside(old, self.pace)))
-        rows = [Row(r.target, "reverted", r.functions, r.holders, r.places, r.section) for r in self._rows()]
+        done = {"armed": "disarmed", "left": "left"}
+        rows = [Row(r.target, done.get(r.status, "reverted"), r.functions, r.holders, r.places, r.section) for r in self._rows()]
         report = Report(
             self.applied.patch_id,
             True,

@@ -74,6 +74,7 @@ class Applied:
     caches: list[Any] = made_by(default_factory=list)
     key: str = ""
     at: str = ""  # when it was committed
+    armed: list[Any] = made_by(default_factory=list)  # what it wants of modules when they're imported: imports.Arm
 
     def move(self, to: State) -> None:
         """
@@ -145,6 +146,8 @@ class Context:
         self.going_back: dict[int, list[types.CodeType]] = {}
 
     rows: Sequence[Row] = ()
+    importing: types.ModuleType | None = None  # in whose import this runs
+    unloaded: Mapping[str, Any] = {}  # modules that are armed, by name: the spec that an import would find
     modules: Modules
     resolver: Resolver
 
