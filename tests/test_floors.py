@@ -28,13 +28,15 @@ FLOORS = [
     {"__main__"},
 ]
 ENGINE = [
-    {"__init__", "facts", "pace", "frames", "versions"},
-    {"swap", "plan", "fit", "walk"},
+    {"__init__", "facts", "frames", "own", "versions"},
+    {"pace"},
+    {"swap", "plan", "fit", "walk", "assemble"},
     {"resolve", "census"},
     {"evaluate"},
     {"stage"},
-    {"locate", "fitting"},
-    {"revert"},
+    {"imports", "inner"},
+    {"locate", "revert"},
+    {"fitting"},
     {"transaction"},
     {"process"},
 ]

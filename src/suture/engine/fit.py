@@ -63,7 +63,8 @@ def fit(
             evidence={"missing": ", ".join(missing), "cells": ", ".join(free)},
         )
     mangle = definition.classes[-1] if definition.classes else None
-    made = fit_node(here, code, free, values, mangle=mangle, filename=definition.filename, flags=definition.flags)
+    how = {"filename": definition.filename, "flags": definition.flags, "optimize": definition.optimize}
+    made = fit_node(here, code, free, values, mangle=mangle, **how)  # type: ignore[arg-type]
     return shift_lines(made, code.co_firstlineno - made.co_firstlineno)
 
 
@@ -76,6 +77,7 @@ def fit_node(
     mangle: str | None,
     filename: str,
     flags: int,
+    optimize: int = -1,
 ) -> types.CodeType:
     """
     Compile *node* alone, inside a factory that has the live cells.
@@ -87,6 +89,7 @@ def fit_node(
         mangle: Class whose private names it may use.
         filename: For tracebacks.
         flags: ``__future__`` flags.
+        optimize: As for compile().
 
     Raises:
         Refused: does-not-fit.
@@ -119,7 +122,7 @@ def fit_node(
         ast.copy_location(new, node)
     ast.fix_missing_locations(tree)
     try:
-        top = compile(tree, filename, "exec", flags, dont_inherit=True)
+        top = compile(tree, filename, "exec", flags, dont_inherit=True, optimize=optimize)
     except (SyntaxError, ValueError) as error:
         raise Refused("does-not-fit", f"{code.co_name}: {error}", hint="restart, or write it without that name") from error
     made = _finish(_find(top, name), {v: k for k, v in stand_in.items()}, slots, code)
@@ -229,7 +232,7 @@ def _finish(code: types.CodeType, names: Mapping[str, str], slots: Mapping[str, 
 
 def function_nodes(definition: Definition, code: types.CodeType) -> Iterator[ast.AST]:
     """Syntax trees in *definition* that may have made the inner code *code*: same name, same line."""
-    shift = code.co_firstlineno - _first_line(definition)
+    shift = code.co_firstlineno - definition.line
     for node in ast.walk(definition.parse()):
         if isinstance(node, ast.Lambda):
             name, line = "<lambda>", node.lineno
@@ -240,13 +243,3 @@ def function_nodes(definition: Definition, code: types.CodeType) -> Iterator[ast
             continue
         if name == code.co_name and line - 1 - definition.wrapped == shift:
             yield node
-
-
-def _first_line(definition: Definition) -> int:
-    """Line that the text's first line was given."""
-    code = definition.code
-    if code is not None:
-        node = definition.parse_function()
-        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-        return code.co_firstlineno - (first - 1 - definition.wrapped)
-    return next((c.co_firstlineno for c in nested_codes(definition.compile())), 1)
