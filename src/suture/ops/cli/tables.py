@@ -16,14 +16,14 @@ from typing import Any
 
 from suture import wire
 from suture.agent.journal import Lines, lines_of
-from suture.ops.client import Agent, Choice, Trouble
+from suture.ops.client import Choice, Trouble
 from suture.ops.together import Outcome, Seat
 from suture.patch import Finding, Patch, Severity
 from suture.report import WIDTH, words_of
 
 __all__ = ["Services", "journal_lines", "log", "nobody", "outcome", "ps"]
 
-_MOST_TARGETS, _MOST_SEATS, _MOST_CALLS = 12, 40, 4
+_MOST_TARGETS, _MOST_SEATS, _MOST_CALLS, _MOST_ERRORS = 12, 40, 4, 8
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
@@ -68,7 +68,8 @@ def _since(at: str) -> float | None:
 def nobody(choice: Choice, troubles: Sequence[Trouble]) -> str:
     """No process matched."""
     chosen = choice.pids or choice.services
-    out = [f"error: no process with an agent is {choice}" if chosen else "error: no process has an agent", *_troubles(troubles)]
+    out = _wrap(f"error: no process with an agent is {choice}") if chosen else ["error: no process has an agent"]
+    out += _troubles(troubles)
     out.append("hint: suture.install(service=...) in the program, or suture run -- COMMAND;")
     out.append("      suture ps lists who is there; those of other users are root's to see")
     return _lines(out)
@@ -81,17 +82,18 @@ def _troubles(troubles: Sequence[Trouble]) -> Iterator[str]:
         yield from _wrap(trouble.hint, "  -> ", "     ")
 
 
-def ps(rows: Sequence[tuple[Agent, wire.PsAnswer]], troubles: Sequence[Trouble]) -> str:
-    """One line a process."""
-    table = [("pid", "service", "python", "patches", "for", "")]
-    for _, facts in rows:
-        notes = [f"parent {facts.ppid}"] if facts.ppid in {f.pid for _, f in rows} else []
+def ps(found: Sequence[wire.PsAnswer], troubles: Sequence[Trouble]) -> str:
+    """One line a process, and what is to be known of it below."""
+    rows = [(str(f.pid), f.service or "-", f.python, _age(f.since_s), ", ".join(f.patches) or "-") for f in found]
+    out = _columns([("pid", "service", "python", "for", "patches"), *rows]) if rows else iter(())
+    lines = [next(out)] if rows else []
+    for facts, line in zip(found, out, strict=True):
+        notes = [f"child of {facts.ppid}"] if facts.ppid in {f.pid for f in found} else []
         notes += ["observe only"] if facts.observe else []
         notes += [f"held by {facts.holder}"] if facts.holder else []
         notes += [facts.failure] if facts.failure else []
-        patches = ", ".join(facts.patches) or "-"
-        table.append((str(facts.pid), facts.service or "-", facts.python, patches, _age(facts.since_s), "; ".join(notes)))
-    return _lines([*(_columns(table) if rows else ()), *_troubles(troubles)])
+        lines += [line, *(_wrap("; ".join(notes), "  ", "  ") if notes else ())]
+    return _lines([*lines, *_troubles(troubles)])
 
 
 # ---------------------------------------------------------------- plan, apply, revert
@@ -130,8 +132,8 @@ def _headline(found: Outcome, patch: Patch | None) -> str:
     if found.exit_code() == 0:
         took = f"  prepared {found.prepared_s:.2f} s" if found.verb == "apply" else ""
         return f"{'live' if found.verb == 'apply' else 'reverted'} in {there} of {all_of}  {name}{took}"
-    if found.interrupted and found.exit_code() == 1:
-        return f"error: interrupted: {name} isn't live anywhere"
+    if found.interrupted and found.exit_code() == 1 and found.verb == "apply":
+        return f"error: Interrupted {name}"
     if found.exit_code() == 1:
         no = len(found.having("refused"))
         if not no:
@@ -190,11 +192,17 @@ def _findings(found: Outcome) -> Iterator[str]:
 
 
 def _errors(found: Outcome) -> Iterator[str]:
+    """Why processes said no without a report; what several say alike, once."""
+    said: dict[tuple[str, str, str], list[str]] = {}
     for seat in found.seats:
-        if seat.error is not None:
-            yield from _wrap(f"! pid {seat.agent.pid}: {seat.error['message']} ({seat.error['code']})")
-            if seat.error["hint"]:
-                yield from _wrap(seat.error["hint"], "  -> ", "     ")
+        if (error := seat.error) is not None:
+            said.setdefault((error["message"], error["code"], error["hint"]), []).append(str(seat.agent.pid))
+    for (message, code, hint), pids in list(said.items())[:_MOST_ERRORS]:
+        who = f"{', '.join(pids[:8])}{' ...' if len(pids) > 8 else ''}"
+        yield from _wrap(f"! pid {who}: {message} ({code})")
+        yield from _wrap(hint, "  -> ", "     ") if hint else ()
+    if len(said) > _MOST_ERRORS:
+        yield f"  ... and {len(said) - _MOST_ERRORS} more (--json has all)"
 
 
 def _calls(found: Outcome) -> Iterator[str]:
@@ -237,11 +245,9 @@ class Services:
     As asked: no process of a service lacks a patch that others of it have, none fails, and no parent is without an agent.
     """
 
-    def __init__(
-        self, rows: Sequence[tuple[Agent, wire.PsAnswer | None, list[dict[str, Any]]]], troubles: Sequence[Trouble]
-    ) -> None:
+    def __init__(self, rows: Sequence[tuple[wire.PsAnswer, list[dict[str, Any]]]], troubles: Sequence[Trouble]) -> None:
         self._troubles = troubles
-        self._rows = [(facts, reports) for _, facts, reports in rows if facts is not None]
+        self._rows = rows
         self._pids = {facts.pid for facts, _ in self._rows}
         self._services: dict[str, list[tuple[wire.PsAnswer, list[dict[str, Any]]]]] = {}
         for facts, reports in self._rows:
@@ -278,8 +284,8 @@ class Services:
                         words = f"{finding['target']}: {finding['message']}"
                         yield _remark(service, facts.pid, "conflict", words, finding.get("hint", ""))
                 yield from self._loops(service, facts.pid, report)
-        for parent in sorted({f.ppid for f, _ in members} - self._pids):
-            if patches and _is_python(parent):
+        for parent in sorted({f.ppid for f, _ in members if patches and _forked(f.ppid, f.pid)} - self._pids):
+            if parent > 1:
                 words = f"parent {parent} has no agent: children that it makes from now on run OLD CODE"
                 yield _remark(service, parent, "parent-without-agent", words, "install() before it forks (gunicorn: --preload)")
         for patch_id, reports in patches.items():
@@ -312,8 +318,7 @@ class Services:
             for name, members in self._services.items()
         ]
         reports = [{"pid": f.pid, "reports": r} for f, r in self._rows]
-        row = {"format": 1, "verb": "status", "ok": self.as_asked(), "services": services, "remarks": self._remarks}
-        return row | {"processes": reports, "troubles": [t.to_json() for t in self._troubles]}
+        return {"services": services, "remarks": self._remarks, "processes": reports}
 
     def words(self) -> str:
         """A line a patch of a service, then what differs."""
@@ -357,12 +362,20 @@ def _inside(reports: Sequence[dict[str, Any]]) -> int | None:
     return None if None in counts else sum(counts)
 
 
-def _is_python(pid: int) -> bool:
-    """True if that process runs a Python interpreter, as far as /proc tells."""
+def _forked(parent: int, child: int) -> bool:
+    """True if the child runs in its parent's image, so that it has the code that the parent had in memory: /proc tells."""
+    one, other = _image(parent), _image(child)
+    return one is not None and one == other
+
+
+def _image(pid: int) -> tuple[str, bytes] | None:
+    """The program's file and the start of its stack: a fork copies it, an exec chooses it anew; None if it can't be told."""
     try:
-        return pid > 1 and os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith(("python", "pypy"))
-    except OSError:
-        return False
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stack = file.read().rpartition(b")")[2].split()[25]
+        return os.readlink(f"/proc/{pid}/exe"), stack
+    except (OSError, IndexError):
+        return None
 
 
 # ---------------------------------------------------------------- log
@@ -373,7 +386,7 @@ def journal_lines(data: bytes) -> Lines:
     return lines_of(data)
 
 
-def log(rows: Sequence[dict[str, Any]], torn: int) -> str:
+def log(rows: Sequence[dict[str, Any]], torn: int, troubles: Sequence[Trouble]) -> str:
     """One line for what came of each commit and revert, or was refused, oldest first; --json has all."""
     table: list[tuple[str, ...]] = [("time (UTC)", "verb", "patch", "state", "service", "pid", "by")]
     for row in _ended(rows):
@@ -383,7 +396,7 @@ def log(rows: Sequence[dict[str, Any]], torn: int) -> str:
         table.append((str(row.get("time", ""))[:19].replace("T", " "), *(str(c) for c in cells), by))
     out = list(_columns(table)) if rows else ["the journal is empty"]
     out += [f"{_count(torn, 'line')} can't be read: cut off by a crash or a full disk"] if torn else []
-    return _lines(out)
+    return _lines([*out, *_troubles(troubles)])
 
 
 def _ended(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
