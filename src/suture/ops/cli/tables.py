@@ -7,7 +7,6 @@ Decides nothing but what "as asked" means for ``status``; each fact comes from a
 from __future__ import annotations
 
 import calendar
-import os
 import textwrap
 import time
 from collections import Counter
@@ -278,10 +277,13 @@ class Services:
                         words = f"{finding['target']}: {finding['message']}"
                         yield _remark(service, facts.pid, "conflict", words, finding.get("hint", ""))
                 yield from self._loops(service, facts.pid, report)
-        for parent in sorted({f.ppid for f, _ in members} - self._pids):
-            if patches and _is_python(parent):
+        for parent in sorted({f.ppid for f, _ in members} - self._pids) if patches else ():
+            forked = any(_is_forked(f.pid, parent) for f, _ in members if f.ppid == parent)
+            if forked or any(_is_spawned(f.pid) for f, _ in members if f.ppid == parent):
                 words = f"parent {parent} has no agent: children that it makes from now on run OLD CODE"
-                yield _remark(service, parent, "parent-without-agent", words, "install() before it forks (gunicorn: --preload)")
+                hint = "install() before it forks (gunicorn: --preload)"
+                hint = hint if forked else "they start from the disk: apply again, or put the new source there"
+                yield _remark(service, parent, "parent-without-agent", words, hint)
         for patch_id, reports in patches.items():
             live = any(r["status"] != "armed" for report in reports for r in report["changed"])
             if not live and any(report["changed"] for report in reports):
@@ -357,10 +359,29 @@ def _inside(reports: Sequence[dict[str, Any]]) -> int | None:
     return None if None in counts else sum(counts)
 
 
-def _is_python(pid: int) -> bool:
-    """True if that process runs a Python interpreter, as far as /proc tells."""
+def _is_forked(child: int, parent: int) -> bool:
+    """
+    True if *child* is a copy of *parent*; false if it's a program that *parent* started, as a supervisor or a shell does.
+
+    A fork keeps the place of the stack, an exec draws another one.  True as well where the kernel doesn't say the place.
+    """
+    places = {_stack(child), _stack(parent)}
+    return parent > 1 and (len(places) == 1 or 0 in places)
+
+
+def _stack(pid: int) -> int:
     try:
-        return pid > 1 and os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith(("python", "pypy"))
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[25])
+    except (OSError, IndexError, ValueError):
+        return -pid
+
+
+def _is_spawned(pid: int) -> bool:
+    """True if multiprocessing has started it as a program of its own."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return b"--multiprocessing-fork" in file.read().split(b"\0")
     except OSError:
         return False
 
