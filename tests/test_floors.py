@@ -28,7 +28,8 @@ FLOORS = [
     {"__main__"},
 ]
 ENGINE = [
-    {"__init__", "facts", "pace", "frames", "versions"},
+    {"__init__", "facts", "frames", "own", "versions"},
+    {"pace"},
     {"swap", "plan", "fit", "walk"},
     {"resolve", "census"},
     {"evaluate"},

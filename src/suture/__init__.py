@@ -46,8 +46,11 @@ _REST_S = 0.000_02
 _LOADED = (  # what the engine needs, each after what it imports itself
     *("ast", "tokenize", "textwrap", "linecache", "inspect", "json"),
     *("suture.record", "suture.patch", "suture.report"),
-    *(f"suture.engine.{n}" for n in ("facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk", "resolve", "census")),
-    *(f"suture.engine.{n}" for n in ("evaluate", "stage", "locate", "fitting", "revert", "transaction", "process")),
+    *(
+        f"suture.engine.{n}"
+        for n in ("own", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk", "resolve", "census")
+    ),
+    *(f"suture.engine.{n}" for n in ("census", "evaluate", "stage", "locate", "fitting", "revert", "transaction", "process")),
     *("concurrent.futures", "suture.hotfix", "suture.soon"),
 )
 
@@ -58,9 +61,15 @@ def _engine() -> Engine:
         import time
         from importlib import import_module
 
+        bite: Callable[[], bool] | None = None
+
         for name in _LOADED:  # one after the other, with a rest between: a program may have begun to serve
-            import_module(name)
+            loaded = import_module(name)
             time.sleep(_REST_S)
+            if name == "suture.engine.pace":
+                bite = loaded.bite
+            elif bite is not None and bite():  # what an import makes is some thousand objects
+                time.sleep(_REST_S)
         from suture.engine import process
 
         _engines.append(process.engine(__file__))

@@ -14,7 +14,7 @@ CODE = f"""
 import sys
 sys.path.insert(0, {str(SRC)!r})
 import _thread, select, time, signal
-from suture.agent.own import original
+from suture.engine.own import original
 names = [("select", "poll"), ("_thread", "start_new_thread"), ("_thread", "allocate_lock"), ("_thread", "get_ident"),
          ("time", "monotonic"), ("time", "sleep"), ("_signal", "pthread_sigmask"), ("_socket", "socket")]
 for module, name in names:

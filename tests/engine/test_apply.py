@@ -605,3 +605,19 @@ def test_nobody_inside_is_no_warning(world: Any) -> None:
     assert [f.severity for f in report.findings if f.code == "calls-cross"] == [Severity.NOTE] * 2, report.words()
     assert report.inside_old == 0
     assert m.A().f() == 4
+
+
+def test_a_function_of_a_module_that_was_imported_anew_is_named(world: Any) -> None:
+    """Somebody holds the first module's function: it stays old, and the report says where; one that is alike isn't one."""
+    old = "def f():\n    return 1\nclass A:\n    def f(self):\n        return 1\nclass B:\n    def f(self):\n        return 1\n"
+    m = world.module(old)
+    holder = world.module("callbacks = []\n", "holder")
+    holder.callbacks.append(m.f)
+    sys.modules.pop(m.__name__)
+    again = world.module(old)
+    assert again is not m
+    report = applied(suture.apply(world.replace(("def f():\n    return 1", "def f():\n    return 2"))))
+    (stray,) = [f for f in report.findings if f.code == "stays-old"]
+    assert stray.severity is Severity.WARNING and stray.target.endswith("holder.callbacks[0]"), stray
+    assert (again.f(), m.f(), again.A().f()) == (2, 1, 1)
+    assert suture.revert(report.patch_id).ok

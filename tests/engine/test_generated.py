@@ -237,7 +237,7 @@ NUMBER = itertools.count()
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder to import from; no rests, and looks at the generated modules alone, not at the test's own process."""
     monkeypatch.setattr(transaction, "Pace", partial(Pace, rests=False))
-    monkeypatch.setattr(transaction.census, "holders", lambda functions, rest: {})
+    monkeypatch.setattr(transaction.census, "holders", lambda functions, rest, **_: {})
     mine = "generated_"
     monkeypatch.setattr(walk, "module_roots", lambda: [(n, vars(m)) for n, m in list(sys.modules.items()) if n.startswith(mine)])
     monkeypatch.setattr(walk, "frame_roots", lambda: [])

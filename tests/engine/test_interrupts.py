@@ -83,7 +83,7 @@ def struck(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     # Hundreds of applies: without the rests, and without the look for holders in all of the test's own process.
     for room in (transaction, revert_room):
         monkeypatch.setattr(room, "Pace", partial(Pace, rests=False), raising=False)
-    monkeypatch.setattr(transaction.census, "holders", lambda functions, rest: {})
+    monkeypatch.setattr(transaction.census, "holders", lambda functions, rest, **_: {})
     m = world.module(OLD)
     patch = world.patch(NEW)
     names, a = set(vars(m)), m.A()

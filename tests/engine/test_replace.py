@@ -99,7 +99,7 @@ class Program:
 def program(world: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
     """The program at version 0, with closures; no rests, and looks at this program alone, not at the test's own process."""
     monkeypatch.setattr(transaction, "Pace", partial(Pace, rests=False))
-    monkeypatch.setattr(transaction.census, "holders", lambda functions, rest: {})
+    monkeypatch.setattr(transaction.census, "holders", lambda functions, rest, **_: {})
     made = Program(world)
     monkeypatch.setattr(walk, "module_roots", lambda: [(made.m.__name__, vars(made.m))])
     monkeypatch.setattr(walk, "frame_roots", lambda: [])

@@ -620,9 +620,6 @@ WATCHED_CHILD = r"""
 @pytest.mark.parametrize("how", ["trace", "profile", "coverage", "monitoring", "monitoring-local"])
 def test_watched(house: House, python: str, how: str, request: pytest.FixtureRequest) -> None:
     """Under a tracer, a profiler, coverage or a monitoring tool: the preimage matches, and the new code is seen too."""
-    if how == "profile" and python == found().get("3.10"):
-        reason = "a profiler's snapshot of the committing frame keeps the control code: one call in each old code isn't counted"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     if how.startswith("monitoring") and python in (found().get("3.10"), found().get("3.11")):
         pytest.skip("sys.monitoring is new in 3.12")
     after = renewed(WATCHED, ("\ndef f", "\n\ndef f"))
@@ -888,9 +885,6 @@ RELATIVE = """
 """
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a relative __file__ is made absolute, which raises FileNotFoundError where the folder is gone"
-)
 def test_relative_file_in_a_deleted_folder(house: House) -> None:
     """Somebody else's module with a relative file name doesn't stop an apply whose working folder is gone."""
     assert house(PLAIN, renewed(PLAIN), RELATIVE) == "relative"

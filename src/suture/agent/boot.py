@@ -19,8 +19,8 @@ import types
 from collections.abc import Callable
 
 from suture.agent.desk import Desk
-from suture.agent.own import original
 from suture.agent.server import Server
+from suture.engine.own import original
 from suture.errors import SutureError
 
 TYPE_CHECKING = False  # as type checkers know it

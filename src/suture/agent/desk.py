@@ -20,8 +20,8 @@ from collections.abc import Callable
 
 from suture import wire
 from suture.agent.journal import Journal, login_uid, tail
-from suture.agent.own import original
 from suture.agent.rundir import Identity
+from suture.engine.own import original
 from suture.engine.pace import Pace
 from suture.errors import Denied, Fault, Refused, SutureError
 from suture.record import record

@@ -26,7 +26,7 @@ from suture import wire
 from suture.agent import rundir
 from suture.agent.desk import Desk, Peer
 from suture.agent.journal import Journal
-from suture.agent.own import original
+from suture.engine.own import original
 from suture.errors import Denied, SutureError
 from suture.record import replace
 

@@ -21,6 +21,7 @@ def holders(
     instances: bool = False,
     limit: int = LIMIT,
     skipped: list[str] | None = None,
+    others: Callable[[str, types.FunctionType], None] = lambda path, function: None,
 ) -> dict[int, tuple[int, list[str]]]:
     """
     Where each function object is held, as far as the structural walk sees.
@@ -34,6 +35,7 @@ def holders(
         instances: Look into instances of any type too (registries that are objects).
         limit: Objects looked at, at the most.
         skipped: Filled with what wasn't looked at, by path.
+        others: Called with every other function on the way.
 
     Returns:
         (number of places, the first of them by path) by id of the function.
@@ -50,4 +52,6 @@ def holders(
             if len(places) < MAX_PLACES:
                 places.append(path)
             found[id(function)] = (count + 1, places)
+        else:
+            others(path, function)
     return found

@@ -63,7 +63,8 @@ def fit(
             evidence={"missing": ", ".join(missing), "cells": ", ".join(free)},
         )
     mangle = definition.classes[-1] if definition.classes else None
-    made = fit_node(here, code, free, values, mangle=mangle, filename=definition.filename, flags=definition.flags)
+    how = {"filename": definition.filename, "flags": definition.flags, "optimize": definition.optimize}
+    made = fit_node(here, code, free, values, mangle=mangle, **how)  # type: ignore[arg-type]
     return shift_lines(made, code.co_firstlineno - made.co_firstlineno)
 
 
@@ -76,6 +77,7 @@ def fit_node(
     mangle: str | None,
     filename: str,
     flags: int,
+    optimize: int = -1,
 ) -> types.CodeType:
     """
     Compile *node* alone, inside a factory that has the live cells.
@@ -87,6 +89,7 @@ def fit_node(
         mangle: Class whose private names it may use.
         filename: For tracebacks.
         flags: ``__future__`` flags.
+        optimize: As for compile().
 
     Raises:
         Refused: does-not-fit.
@@ -119,7 +122,7 @@ def fit_node(
         ast.copy_location(new, node)
     ast.fix_missing_locations(tree)
     try:
-        top = compile(tree, filename, "exec", flags, dont_inherit=True)
+        top = compile(tree, filename, "exec", flags, dont_inherit=True, optimize=optimize)
     except (SyntaxError, ValueError) as error:
         raise Refused("does-not-fit", f"{code.co_name}: {error}", hint="restart, or write it without that name") from error
     made = _finish(_find(top, name), {v: k for k, v in stand_in.items()}, slots, code)

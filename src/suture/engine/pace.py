@@ -9,16 +9,33 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import sys
 import time
 from collections.abc import Iterator
 
+from suture.engine.own import original
 from suture.report import Report
 
-__all__ = ["Pace", "uncollected"]
+__all__ = ["Pace", "bite", "uncollected"]
 
-# Taken early: a program under gevent or freezegun replaces the ones in the module.
-_sleep, _wall, _cpu = time.sleep, time.perf_counter_ns, time.thread_time_ns
+# As CPython made them: gevent and freezegun replace the ones in the module.
+_wall, _cpu = original("time", "perf_counter_ns"), original("time", "thread_time_ns")
+_as_it_is, _native_id = original("time", "sleep"), original("_thread", "get_native_id")
+
+
+def _sleep(seconds: float) -> None:
+    """
+    Let the program go on.
+
+    Under gevent the program is the other greenlets of this very thread: there a turn of its loop is the rest.  In a thread of
+    the kernel's (the agent's) gevent has nothing to do.
+    """
+    if time.sleep is _as_it_is or _native_id() != os.getpid():
+        _as_it_is(seconds)
+    else:
+        time.sleep(0)
+
 
 SLICE_NS = 50_000
 REST_S = 0.000_02
@@ -26,6 +43,14 @@ BITE = 300  # new objects, from which on the young are collected in a slice of t
 # What a patch allocates and keeps would bring on collections of 7,000 objects at once, 1 to 3 ms each; so we collect sooner and
 # less at a time.  Later Pythons collect in increments.
 _BY_BITES = sys.version_info < (3, 14)
+
+
+def bite() -> bool:
+    """Collect the young if there are some hundred, and the program collects at all; True if it was done."""
+    if not (_BY_BITES and gc.isenabled() and gc.get_count()[0] > BITE):
+        return False
+    gc.collect(1)
+    return True
 
 
 @contextlib.contextmanager
@@ -85,8 +110,7 @@ class Pace:
         if self._rests:
             _sleep(pause_s)
         self._begin()
-        if _BY_BITES and self._rests and gc.isenabled() and gc.get_count()[0] > BITE:
-            gc.collect(1)
+        if self._rests and bite():
             self._note()
             _sleep(REST_S)
             self._begin()

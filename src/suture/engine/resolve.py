@@ -109,7 +109,10 @@ def _file(module: types.ModuleType) -> str | None:
     file = space_of(module).get("__file__")
     if not isinstance(file, str):
         return None
-    return os.path.abspath(file) if not os.path.isabs(file) else file
+    try:
+        return os.path.abspath(file) if not os.path.isabs(file) else file
+    except OSError:  # a relative path, and the working folder is gone
+        return file
 
 
 def _ends(file: str, tail: str) -> bool:

@@ -27,6 +27,7 @@ from suture.engine.facts import (
     Definition,
     Fingerprint,
     compile_text,
+    fingerprint,
 )
 from suture.engine.fitting import Fitting, control
 from suture.engine.locate import Locating
@@ -518,13 +519,12 @@ class _Transaction(Locating, Fitting):
 
     def _commit(self) -> None:
         crossing = list(cross_calls(self.works, {}, self.pace))
-        lone = control()
-        self.stage.guards.append(Guard(control_function := _function_of(lone), "__code__", Via.SETATTR, control_function.__code__))
+        control_function = _function_of(control())  # in no variable: up to 3.12 a profiler's snapshot of our locals keeps it
+        self.stage.guards.append(Guard(control_function, "__code__", Via.SETATTR, control_function.__code__))
         constants = frames.running_constants()
         # Two more than the control: our own list of them, and the commit's of the values that it replaces.
         extra = [e + 2 + (id(c) in constants) for c, e in zip(self.old, self.extra, strict=True)]
         quiet = swap.Quiet([*self.old, control_function.__code__], extra)
-        del lone
         hooked = swap.audit_hook_present()
         stage = self.stage
         ready = swap.Prepared(stage.stores, stage.guards, into=self.applied.undo, copies=self.copies, rest=self.pace)
@@ -633,7 +633,19 @@ class _Transaction(Locating, Fitting):
                 )
             )
         self._say_who_stays()
-        self.held = census.holders([s.function for w in self.works for s in w.sites], self.pace)
+        strays = _Strays(self.old)
+        self.held = census.holders([s.function for w in self.works for s in w.sites], self.pace, others=strays.look)
+        for path, code in strays.found:
+            self.find(
+                Finding(
+                    "stays-old",
+                    Severity.WARNING,
+                    path,
+                    f"a function of the old code of {code}, but not the one that was changed: a copy, or of a module object that "
+                    "was replaced in sys.modules",
+                    hint="whoever calls it runs the old code: assign the new function there in a hotfix file",
+                )
+            )
 
     held: Mapping[int, tuple[int, list[str]]] = {}
     listed: tuple[str, ...] = ()
@@ -695,6 +707,31 @@ class _Transaction(Locating, Fitting):
                 tuple(p for _, places in held for p in places)[: census.MAX_PLACES],
                 work.change.section,
             )
+
+
+class _Strays:
+    """
+    Functions that the census meets and that have the code which was replaced, by identity or by where it stood in its file.
+
+    Attributes:
+        found: (path, name of the code), the first of them.
+    """
+
+    MOST = 10
+
+    def __init__(self, old: Sequence[types.CodeType]) -> None:
+        self.found: list[tuple[str, str]] = []
+        self._old = {_place(c): fingerprint(c) for c in old}
+
+    def look(self, path: str, function: types.FunctionType) -> None:
+        """Note it, if it's one."""
+        code = function.__code__
+        if (want := self._old.get(_place(code))) is not None and fingerprint(code) == want and len(self.found) < self.MOST:
+            self.found.append((path, getattr(code, "co_qualname", code.co_name)))
+
+
+def _place(code: types.CodeType) -> tuple[str, str, int]:
+    return code.co_filename, code.co_name, code.co_firstlineno
 
 
 class _Stop(Exception):

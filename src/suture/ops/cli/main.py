@@ -145,6 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     except SutureError as error:
         return _no(args, Finding.of(error))
+    except BrokenPipeError:  # who read our words has gone; what was done is done
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN
     except OSError as error:
         found = Finding("unreadable", Severity.ERROR, str(error.filename or ""), str(error.strerror or error), "check the path")
         return _no(args, found)
