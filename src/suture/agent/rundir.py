@@ -162,7 +162,12 @@ def identity(pid: int | None = None) -> Identity:
 def _started(who: str, pid: int) -> int:
     try:
         with open(f"/proc/{who}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])  # what is before the bracket may hold spaces
+            facts = file.read().rpartition(b")")[2].split()  # what is before the bracket may hold spaces
+        if facts[0] in (b"Z", b"X"):  # killed, and its parent hasn't looked yet
+            raise ProcessLookupError(errno.ESRCH, "it has ended", str(pid))
+        return int(facts[19])
+    except ProcessLookupError:
+        raise
     except FileNotFoundError:
         if os.path.exists("/proc/self/stat"):
             raise ProcessLookupError(errno.ESRCH, "no such process", str(pid)) from None
@@ -201,8 +206,12 @@ def _namespace() -> int:
 
 def name_of(service: str, who: Identity) -> str:
     """File name of a process's socket."""
-    plain = re.sub(r"[^A-Za-z0-9_-]", "_", service)[:40]
-    return f"{plain}.{who.pid}.{who.started}.{who.namespace}.sock"
+    return f"{plain(service)}.{who.pid}.{who.started}.{who.namespace}.sock"
+
+
+def plain(service: str) -> str:
+    """What of a service's name fits into a file name."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", service)[:40]
 
 
 def entries(folder: str) -> list[Entry]:

@@ -16,6 +16,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = ["Agent", "Choice", "Lost", "Trouble", "find", "hanging_up"]
 
 CONNECT_S = 3.0
 ANSWER_S = 120.0  # a big patch in a busy process
+_MOST_AT_ONCE = 64
 
 
 class Lost(Exception):
@@ -66,7 +68,12 @@ class Choice:
 
     def by_name(self, entry: rundir.Entry) -> bool:
         """False if the socket's name tells already that it isn't meant."""
-        return not self.pids or entry.identity.pid in self.pids
+        return bool(self.services) or not self.pids or entry.identity.pid in self.pids
+
+    def perhaps(self, entry: rundir.Entry) -> bool:
+        """True if it's meant, as far as the socket's name tells."""
+        plain = [rundir.plain(s) for s in self.services]
+        return (not self.pids and not self.services) or entry.identity.pid in self.pids or entry.service in plain
 
     def meant(self, hello: wire.Hello) -> bool:
         """True if that process is meant."""
@@ -78,7 +85,12 @@ class Choice:
 
 
 class Agent:
-    """One connection to one agent."""
+    """
+    One connection to one agent.
+
+    Attributes:
+        closed: We hung up.
+    """
 
     def __init__(self, entry: rundir.Entry, version: str) -> None:
         """
@@ -88,6 +100,7 @@ class Agent:
             OSError, Lost, SutureError: It can't be reached, or doesn't speak what we speak.
         """
         self.entry = entry
+        self.closed = False
         self._numbers = itertools.count(1)
         self._decoder = wire.Decoder(agent=False)
         self._got: list[wire.Received] = []
@@ -123,7 +136,7 @@ class Agent:
             The answer and what is attached to it.
 
         Raises:
-            Lost: The agent hung up, or took too long.
+            Lost: The agent hung up, took too long, or said what can't be read.
             SutureError: It said no.
         """
         with self._turn:
@@ -140,6 +153,16 @@ class Agent:
             raise _error(got.message)
         return got.message, got.attached
 
+    def tell(self, kind: Any, **fields: Any) -> None:
+        """Say something and don't wait for the answer; nothing is said while a question is open, or if nobody is there."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self._send(kind(number=next(self._numbers), **fields))
+            except OSError:
+                pass  # the next question will say so
+            finally:
+                self._turn.release()
+
     def ended(self) -> bool:
         """True if the process isn't there any more."""
         with contextlib.suppress(ProcessLookupError):
@@ -150,6 +173,7 @@ class Agent:
 
     def close(self) -> None:
         """Hang up; who waits for an answer in another thread is Lost."""
+        self.closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
@@ -165,7 +189,7 @@ class Agent:
                 raise Lost("it hung up")
             self._got += self._decoder.feed(data)
             if self._decoder.error is not None and not self._got:
-                raise self._decoder.error
+                raise Lost(self._decoder.error.message)
         return self._got.pop(0)
 
 
@@ -192,20 +216,35 @@ def find(choice: Choice, version: str) -> tuple[list[Agent], list[Trouble]]:
     """
     agents: list[Agent] = []
     troubles: list[Trouble] = []
-    for entry in _entries(troubles):
-        if not choice.by_name(entry) or entry.state == "gone":
-            continue
+    entries = [e for e in _entries(troubles) if choice.by_name(e) and e.state != "gone"]
+
+    def connect(entry: rundir.Entry) -> Agent | Exception:
         try:
-            agent = Agent(entry, version)
+            return Agent(entry, version)
         except (OSError, Lost, SutureError) as error:
-            if (trouble := _trouble(entry, error)) is not None and (not choice.services or entry.service in choice.services):
-                troubles.append(trouble)
-            continue
-        if choice.meant(agent.hello):
-            agents.append(agent)
-        else:
-            agent.close()
+            return error
+
+    with ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="suture") as pool:  # one that is stuck holds nobody up
+        for entry, found in zip(entries, pool.map(connect, entries), strict=True):
+            if isinstance(found, Exception):
+                if choice.perhaps(entry) and (trouble := _trouble(entry, found)) is not None:
+                    troubles.append(trouble)
+            elif choice.meant(found.hello):
+                agents.append(found)
+            else:
+                found.close()
+    if agents:
+        troubles += _missing(choice, agents, troubles)
     return sorted(agents, key=lambda a: a.pid), troubles
+
+
+def _missing(choice: Choice, agents: Sequence[Agent], troubles: Sequence[Trouble]) -> Iterator[Trouble]:
+    """What was asked for by name, and nobody answers to: where some do, that would go unseen."""
+    hint = "see `suture ps`; suture.install(service=...) in the program gives it one"
+    for pid in sorted({*choice.pids} - {a.pid for a in agents} - {t.pid for t in troubles}):
+        yield Trouble(pid, "", "no-agent", "no process of that number has an agent", hint)
+    for service in sorted({*choice.services} - {a.hello.service for a in agents} - {t.service for t in troubles}):
+        yield Trouble(0, service, "no-agent", f"no process of service {service} has an agent", hint)
 
 
 def _entries(troubles: list[Trouble]) -> Iterator[rundir.Entry]:
@@ -236,7 +275,7 @@ def _trouble(entry: rundir.Entry, error: Exception) -> Trouble | None:
     if number in (errno.EACCES, errno.EPERM):
         hint = "ask as the user of the process, or as root"
         return Trouble(pid, service, "no-permission", f"this user may not connect to it{where}", hint)
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) or number == errno.EAGAIN:  # the latter: so many wait already that no more can
         hint = "a long C call holds its GIL, or it's stopped (SIGSTOP): ask again"
         return Trouble(pid, service, "no-answer", f"it didn't answer in {CONNECT_S:g} s{where}", hint)
     return Trouble(pid, service, "no-answer", f"{error}{where}", "see its log (logger `suture`)")

@@ -15,23 +15,28 @@ Prints nothing.  A process that has ended can't run anything, so it holds nobody
 from __future__ import annotations
 
 import json
+import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from suture import wire
 from suture.errors import Fault, SutureError
-from suture.ops.client import Agent, Lost
+from suture.ops.client import Agent, Lost, Trouble
 
-__all__ = ["Outcome", "Seat", "apply", "plan", "revert", "status"]
+__all__ = ["Outcome", "Seat", "Stop", "apply", "plan", "revert", "status"]
 
 LEASE_S = 10.0
 _RENEW_S = 3.0
 _MOST_AT_ONCE = 64
+_LISTEN_S = 0.05  # how soon Ctrl-C is heard
+_TRIES = 3  # where another operator has prepared
+_BACK_TRIES = 40  # the same for what has to go back: longer than a lease
 OK, NO, MIXED = 0, 1, 2
 _CHANGES = frozenset({wire.Commit, wire.Revert})  # the messages after which a process may be another than before
 
@@ -45,6 +50,7 @@ STATES: Mapping[str, bool] = {
     "refused": True,
     "discarded": True,  # was ready, but another one wasn't
     "put back": True,  # had switched, and was taken back
+    "still live": False,  # had switched, was to go back, and said no
     "ended": True,  # the process is no more
     "unknown": False,
 }
@@ -82,7 +88,7 @@ class Outcome:
         verb: Which.
         seats: One a process, by pid.
         prepared_s: Seconds until the last one was ready.
-        interrupted: Ctrl-C came.
+        interrupted: Ctrl-C came before the end.
     """
 
     verb: str
@@ -109,10 +115,6 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return {
-            "format": 1,
-            "verb": self.verb,
-            "ok": self.exit_code() == OK,
-            "exit": self.exit_code(),
             "patch_id": self.patch_id,
             "prepared_s": round(self.prepared_s, 3),
             "interrupted": self.interrupted,
@@ -121,6 +123,37 @@ class Outcome:
 
 
 # ---------------------------------------------------------------- verbs
+
+
+class Stop:
+    """
+    Ctrl-C (a hang-up, a SIGTERM), for the length of a ``with``: told to whoever looks, never an exception in the midst of things.
+
+    So it may come at any moment: between two steps it would leave half of a service switched, and nobody to say so.  Only the
+    main thread of a program gets signals; elsewhere this does nothing.
+
+    Attributes:
+        came: How often.
+    """
+
+    def __init__(self) -> None:
+        self.came = 0
+        self._was: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):  # nohup is to hold
+                    self._was[number] = signal.signal(number, self._heard)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, was in self._was.items():
+            signal.signal(number, was)
+        self._was.clear()
+
+    def _heard(self, *_: object) -> None:
+        self.came += 1
 
 
 def plan(agents: Sequence[Agent], patch: bytes, **options: Any) -> Outcome:
@@ -132,15 +165,24 @@ def plan(agents: Sequence[Agent], patch: bytes, **options: Any) -> Outcome:
         if answer is not None:
             seat.state = "would go in" if answer.ok else "refused"
 
-    _each(outcome.seats, ask)
+    with Stop() as stop:
+        outcome.interrupted = not _each(outcome.seats, ask, stop, hang_up_at=1)
     return outcome
 
 
-def apply(agents: Sequence[Agent], patch: bytes, *, journal: bool = True, **options: Any) -> Outcome:
+def apply(agents: Sequence[Agent], patch: bytes, *, journal: bool = True, stop: Stop | None = None, **options: Any) -> Outcome:
     """
     Take a patch live in all of them, or in none.
 
-    Ctrl-C before the first switch changes nothing; later it takes back those that have switched.
+    Ctrl-C before the first switch changes nothing; later it takes back those that have switched.  A second one hangs up on
+    those that don't answer.  Where another operator has prepared, all is let go and tried again a moment later.
+
+    Args:
+        agents: Who.
+        patch: A patch file's bytes.
+        journal: False: go on where it can't be written.
+        stop: What Ctrl-C is told to; None: one of its own.
+        options: As for ``suture.apply``.
     """
     outcome = Outcome("apply", [Seat(a) for a in agents])
     start = time.monotonic()
@@ -152,57 +194,100 @@ def apply(agents: Sequence[Agent], patch: bytes, *, journal: bool = True, **opti
         seat.token = answer.token
         seat.state = "" if answer.token else "live already" if answer.ok else "refused"
 
-    with _kept(outcome.seats):
-        try:
-            _each(outcome.seats, prepare, hang_up=True)
-        except KeyboardInterrupt:
-            outcome.interrupted = True
-        outcome.prepared_s = time.monotonic() - start
-        ready = [s for s in outcome.seats if s.token]
+    with nullcontext(stop) if stop is not None else Stop() as heard:
+        with _kept(outcome.seats):
+            for tries in range(_TRIES, 0, -1):
+                outcome.interrupted = not _each([s for s in outcome.seats if not s.state], prepare, heard, hang_up_at=1)
+                if outcome.interrupted or not outcome.having("refused", "unknown"):
+                    break
+                _discard(outcome.seats)
+                if tries == 1 or not _only_busy(outcome) or not _rested(heard):
+                    break
+                for seat in outcome.having("refused", "discarded"):
+                    seat.state, seat.error, seat.report = "", None, None
+            outcome.prepared_s = time.monotonic() - start
+            if outcome.interrupted or outcome.having("refused", "unknown"):
+                _discard(outcome.seats)
+                return outcome
+            outcome.interrupted = not _each([s for s in outcome.seats if s.token], _commit, heard, hang_up_at=2)
         if outcome.interrupted or outcome.having("refused", "unknown"):
-            _discard(outcome.seats)
-            return outcome
-        try:
-            _each(ready, _commit)
-        except KeyboardInterrupt:
-            outcome.interrupted = True
-    if outcome.interrupted or outcome.having("refused", "unknown"):
-        _take_back(outcome.seats, journal)
+            _take_back(outcome.seats, journal, heard)
     return outcome
 
 
-def revert(agents: Sequence[Agent], patch_id: str, *, journal: bool = True) -> Outcome:
-    """Take a patch back in each that has it."""
+def _only_busy(outcome: Outcome) -> bool:
+    """True if nothing stands in the way but another operator."""
+    return all(_said(s) == "busy" for s in outcome.having("refused", "unknown"))
+
+
+def _said(seat: Seat) -> str:
+    """Code of what it said no with, without a report."""
+    return seat.error["code"] if seat.error is not None else ""
+
+
+def _rested(stop: Stop) -> bool:
+    """Give the other one time to end; of two that have stopped each other, one comes back first.  False: Ctrl-C came."""
+    limit, before = time.monotonic() + random.uniform(0.1, 0.8), stop.came
+    while time.monotonic() < limit and stop.came == before:
+        time.sleep(_LISTEN_S)
+    return stop.came == before
+
+
+def _reverted(seat: Seat, patch_id: str, journal: bool, stop: Stop, tries: int) -> Any:
+    """As ``_asked``; one that another operator has prepared something in is asked again."""
+    answer = _asked(seat, wire.Revert, patch_id=patch_id, journal=journal)
+    while _said(seat) == "busy" and (tries := tries - 1) > 0 and _rested(stop):
+        answer = _asked(seat, wire.Revert, patch_id=patch_id, journal=journal)
+    return answer
+
+
+def revert(agents: Sequence[Agent], patch_id: str, *, journal: bool = True, stop: Stop | None = None) -> Outcome:
+    """Take a patch back in each that has it.  Ctrl-C waits for those that are at it; a second one hangs up."""
     outcome = Outcome("revert", [Seat(a) for a in agents])
 
     def ask(seat: Seat) -> None:
-        answer = _asked(seat, wire.Revert, patch_id=patch_id, journal=journal)
-        if answer is not None:
+        if (answer := _reverted(seat, patch_id, journal, heard, _TRIES)) is not None:
             codes = {f["code"] for f in (seat.report or {}).get("findings", ())}
             seat.state = "reverted" if answer.ok else "not live" if codes == {"patch-unknown"} else "refused"
 
-    _each(outcome.seats, ask)
-    if len(outcome.having("not live")) == len(outcome.seats):
+    with nullcontext(stop) if stop is not None else Stop() as heard:
+        outcome.interrupted = not _each(outcome.seats, ask, heard, hang_up_at=2)
+    if outcome.seats and len(outcome.having("not live")) == len(outcome.seats):
         for seat in outcome.seats:  # nobody has it: a name that was mistyped isn't a success
             seat.state = "refused"
     return outcome
 
 
-def status(agents: Sequence[Agent]) -> list[tuple[Agent, wire.PsAnswer | None, list[dict[str, Any]]]]:
-    """Facts and reports of each; None for one that has ended meanwhile."""
-    rows: dict[int, tuple[wire.PsAnswer | None, list[dict[str, Any]]]] = {}
+def status(agents: Sequence[Agent]) -> tuple[list[tuple[wire.PsAnswer, list[dict[str, Any]]]], list[Trouble]]:
+    """
+    Facts and reports of each.
+
+    Returns:
+        By pid (no reports where the engine can't be asked; the facts say why), and who didn't answer.  One that has ended
+        is in neither.
+    """
+    rows: dict[int, tuple[wire.PsAnswer, list[dict[str, Any]]]] = {}
+    troubles: list[Trouble] = []
 
     def ask(seat: Seat) -> None:
+        agent = seat.agent
         try:
-            facts, _ = seat.agent.ask(wire.Ps)
-            _, attached = seat.agent.ask(wire.Status)
-            rows[id(seat.agent)] = (facts, json.loads(attached or b"[]"))
-        except (Lost, SutureError) as error:
-            rows[id(seat.agent)] = (None, [])
-            seat.error = {"code": "lost", "message": str(error), "hint": ""}
+            facts, _ = agent.ask(wire.Ps)
+            rows[id(agent)] = facts, []
+            _, attached = agent.ask(wire.Status)
+            rows[id(agent)] = facts, json.loads(attached or b"[]")
+        except Lost as error:
+            if not _has_ended(agent):
+                words = f"the connection was lost: {error}"
+                troubles.append(Trouble(agent.pid, agent.hello.service, "lost", words, "ask again; see the program's log"))
+            rows.pop(id(agent), None)
+        except SutureError as error:
+            if id(agent) not in rows or not rows[id(agent)][0].failure:
+                troubles.append(Trouble(agent.pid, agent.hello.service, error.code, error.message, error.hint))
 
-    _each([Seat(a) for a in agents], ask)
-    return [(a, *rows[id(a)]) for a in agents]
+    with Stop() as stop:
+        _each([Seat(a) for a in agents], ask, stop, hang_up_at=1)
+    return [rows[id(a)] for a in agents if id(a) in rows], troubles
 
 
 # ---------------------------------------------------------------- steps
@@ -225,6 +310,9 @@ def _asked(seat: Seat, kind: Any, attached: bytes = b"", **fields: Any) -> Any:
 
 
 def _lost(seat: Seat, error: Lost, changes: bool) -> None:
+    if seat.agent.closed and not changes:
+        seat.state = "discarded"  # interrupted: hanging up discards
+        return
     if _has_ended(seat.agent):
         seat.state, words, hint = "ended", "the process has ended", ""
     elif changes:
@@ -252,65 +340,62 @@ def _commit(seat: Seat) -> None:
 
 def _discard(seats: Sequence[Seat]) -> None:
     """Nothing has switched: let go what is prepared.  One that doesn't answer lets go by itself, at its lease's end."""
-
-    def ask(seat: Seat) -> None:
+    for seat in seats:
         if seat.token:
-            token, seat.token, seat.state = seat.token, "", "discarded"
-            try:
-                seat.agent.ask(wire.Discard, token=token)
-            except (Lost, SutureError):
-                seat.agent.close()  # hanging up discards as well
+            seat.agent.tell(wire.Discard, token=seat.token)
+            seat.token, seat.state = "", "discarded"
         elif not seat.state:
             seat.state = "discarded"
 
-    _each(seats, ask)
 
-
-def _take_back(seats: Sequence[Seat], journal: bool) -> None:
+def _take_back(seats: Sequence[Seat], journal: bool, stop: Stop) -> None:
     def ask(seat: Seat) -> None:
-        if seat.state == "live" and seat.report is not None:
-            report = seat.report
-            answer = _asked(seat, wire.Revert, patch_id=report["patch_id"], journal=journal)
-            seat.state = "put back" if answer is not None and answer.ok else seat.state if answer is None else "unknown"
-        elif seat.token:
-            seat.state, seat.token = "discarded", ""
-            seat.agent.close()
+        if seat.state != "live" or seat.report is None:
+            return
+        patch_id = seat.report["patch_id"]
+        answer = _reverted(seat, patch_id, journal, stop, _BACK_TRIES)
+        if _said(seat) == "journal-unwritable":  # not now
+            answer = _reverted(seat, patch_id, False, stop, _BACK_TRIES)
+        if answer is not None:
+            seat.state = "put back" if answer.ok else "still live"
+        elif seat.state == "refused":
+            seat.state = "still live"
 
-    _each(seats, ask)
+    _each(seats, ask, stop, hang_up_at=stop.came + 2)
 
 
-def _each(seats: Sequence[Seat], work: Callable[[Seat], None], *, hang_up: bool = False) -> None:
+def _each(seats: Sequence[Seat], work: Callable[[Seat], None], stop: Stop, *, hang_up_at: int) -> bool:
     """
-    Do it for all at once.
+    Do it for all at once, and wait for what has begun.
 
-    Ctrl-C waits for what has begun, and then comes; *hang_up* ends what has begun first (an agent discards then).
+    Returns:
+        False if Ctrl-C came.  At the *hang_up_at*-th those that haven't answered are hung up on (an agent discards then).
     """
     if not seats:
-        return
+        return not stop.came
     with ThreadPoolExecutor(min(len(seats), _MOST_AT_ONCE), thread_name_prefix="suture") as pool:
-        futures = [pool.submit(work, seat) for seat in seats]
-        try:
-            for future in futures:
+        futures = {pool.submit(work, seat): seat for seat in seats}
+        left = set(futures)
+        while left:
+            done, left = wait(left, _LISTEN_S)
+            for future in done:
                 future.result()
-        except KeyboardInterrupt:
-            for seat in seats if hang_up else ():
-                seat.agent.close()
-            raise
+            if stop.came >= hang_up_at:
+                for future in left:
+                    futures[future].agent.close()
+    return not stop.came
 
 
 @contextmanager
 def _kept(seats: Sequence[Seat]) -> Iterator[None]:
-    """Hold the leases of those that are ready while others aren't yet."""
+    """Hold the leases of those that are ready while others aren't yet; one that is stuck meanwhile keeps nobody waiting."""
     over = threading.Event()
 
     def renew() -> None:
         while not over.wait(_RENEW_S):
             for seat in seats:
                 if token := seat.token:
-                    try:
-                        seat.agent.ask(wire.Renew, token=token, lease_s=LEASE_S)
-                    except (Lost, SutureError):
-                        continue  # its commit will say so
+                    seat.agent.tell(wire.Renew, token=token, lease_s=LEASE_S)  # were it refused, its commit will say so
 
     keeper = threading.Thread(target=renew, name="suture-leases", daemon=True)
     keeper.start()

@@ -77,12 +77,17 @@ def _print_json(row: dict[str, Any]) -> None:
     print()
 
 
+def _head(args: argparse.Namespace, code: int, troubles: Sequence[Trouble]) -> dict[str, Any]:
+    """What every answer in JSON begins with."""
+    row: dict[str, Any] = {"format": 1, "verb": args.verb, "ok": code == OK, "exit": code}
+    return row | {"troubles": [t.to_json() for t in troubles]}
+
+
 def _nobody(args: argparse.Namespace, troubles: Sequence[Trouble]) -> int:
     """No process matched."""
     choice = Choice(tuple(args.pid), tuple(args.service))
     if args.json:
-        row = {"format": 1, "verb": args.verb, "ok": False, "exit": NO, "processes": []}
-        _print_json(row | {"troubles": [t.to_json() for t in troubles]})
+        _print_json(_head(args, NO, troubles) | {"processes": []})
     else:
         print(tables.nobody(choice, troubles), end="", file=sys.stderr)
     return NO
@@ -102,13 +107,17 @@ class Ps:
         with _agents(args) as (agents, troubles):
             if not agents and not (troubles and not args.pid and not args.service):
                 return _nobody(args, troubles)
-            rows = [(a, f) for a, f, _ in together.status(agents) if f is not None]
+            namespaces = {a.pid: a.hello.namespace for a in agents}
+            rows, silent = together.status(agents)
+        found = [facts for facts, _ in rows]
+        troubles += silent
+        code = OK if found and not troubles else NO
         if args.json:
-            processes = [{**_facts(f), "namespace": a.hello.namespace} for a, f in rows]
-            _print_json({"format": 1, "verb": "ps", "processes": processes, "troubles": [t.to_json() for t in troubles]})
+            processes = [{**_facts(f), "namespace": namespaces[f.pid]} for f in found]
+            _print_json(_head(args, code, troubles) | {"processes": processes})
         else:
-            print(tables.ps(rows, troubles), end="")
-        return OK if rows and not troubles else NO
+            print(tables.ps(found, troubles), end="")
+        return code
 
 
 def _facts(facts: wire.PsAnswer) -> dict[str, Any]:
@@ -160,8 +169,9 @@ class Apply:
         with _agents(args) as (agents, troubles):
             if not agents:
                 return _nobody(args, troubles)
-            outcome = together.apply(agents, data, journal=not args.no_journal, **_options(args))
-        return _say(args, outcome, troubles, patch)
+            with together.Stop() as stop:  # to the last word: what was done is said
+                outcome = together.apply(agents, data, journal=not args.no_journal, stop=stop, **_options(args))
+                return _say(args, outcome, troubles, patch)
 
 
 class Revert:
@@ -180,8 +190,9 @@ class Revert:
         with _agents(args) as (agents, troubles):
             if not agents:
                 return _nobody(args, troubles)
-            outcome = together.revert(agents, args.patch_id, journal=not args.no_journal)
-        return _say(args, outcome, troubles, None)
+            with together.Stop() as stop:
+                outcome = together.revert(agents, args.patch_id, journal=not args.no_journal, stop=stop)
+                return _say(args, outcome, troubles, None)
 
 
 def _say(args: argparse.Namespace, outcome: together.Outcome, troubles: Sequence[Trouble], patch: Patch | None) -> int:
@@ -189,7 +200,7 @@ def _say(args: argparse.Namespace, outcome: together.Outcome, troubles: Sequence
     if troubles and code == OK:
         code = MIXED if outcome.verb != "plan" else NO  # a process that was meant may run something else
     if args.json:
-        _print_json(outcome.to_json() | {"ok": code == OK, "exit": code, "troubles": [t.to_json() for t in troubles]})
+        _print_json(_head(args, code, troubles) | outcome.to_json())
     else:
         print(tables.outcome(outcome, troubles, patch, _as_asked(args)), end="", file=sys.stderr if code else sys.stdout)
     return code
@@ -218,12 +229,15 @@ class Status:
         with _agents(args) as (agents, troubles):
             if not agents:
                 return _nobody(args, troubles)
-            found = tables.Services([row for row in together.status(agents) if row[1] is not None], troubles)
+            rows, silent = together.status(agents)
+        troubles += silent
+        found = tables.Services(rows, troubles)
+        code = OK if found.as_asked() else NO
         if args.json:
-            _print_json(found.to_json())
+            _print_json(_head(args, code, troubles) | found.to_json())
         else:
             print(found.words(), end="")
-        return OK if found.as_asked() else NO
+        return code
 
 
 class Log:
@@ -243,15 +257,21 @@ class Log:
             if not agents:
                 return _nobody(args, troubles)
             for agent in agents:
-                with contextlib.suppress(Lost, SutureError):
+                try:
                     answer, body = agent.ask(wire.Log, last=max(1, args.last))
                     journals.setdefault(answer.path, tables.journal_lines(body))
+                except SutureError as error:
+                    troubles.append(Trouble(agent.pid, agent.hello.service, error.code, error.message, error.hint))
+                except Lost as error:
+                    hint = "ask again; see the program's log"
+                    troubles.append(Trouble(agent.pid, agent.hello.service, "lost", f"the connection was lost: {error}", hint))
         rows = sorted((r for lines in journals.values() for r in lines.records), key=lambda r: str(r.get("time", "")))
+        torn, code = sum(lines.torn for lines in journals.values()), NO if troubles else OK
         if args.json:
-            _print_json({"format": 1, "verb": "log", "files": sorted(journals), "records": rows})
+            _print_json(_head(args, code, troubles) | {"files": sorted(journals), "torn": torn, "records": rows})
         else:
-            print(tables.log(rows, sum(lines.torn for lines in journals.values())), end="")
-        return OK
+            print(tables.log(rows, torn, troubles), end="")
+        return code
 
 
 class Show:
@@ -267,7 +287,7 @@ class Show:
     def run(self, args: argparse.Namespace) -> int:
         """Read and print."""
         asked = args.pid or args.service or args.all
-        if Path(args.patch).exists() or (not asked and args.patch.endswith(".suture")):
+        if Path(args.patch).is_file() or (not asked and args.patch.endswith(".suture")):
             patch = load(Path(args.patch).read_bytes(), source=args.patch)
         else:
             with _agents(args) as (agents, troubles):

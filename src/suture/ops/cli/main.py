@@ -8,6 +8,7 @@ else, 64 usage.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -140,11 +141,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        with contextlib.suppress(BrokenPipeError):  # the verb is done; its code holds
+            sys.stdout.flush()
+        return code
     except SystemExit as stop:
         return int(stop.code or 0)
     except SutureError as error:
         return _no(args, Finding.of(error))
+    except KeyboardInterrupt:  # apply and revert hear it themselves, once they have begun
+        return _no(args, Finding("interrupted", Severity.ERROR, "", "Ctrl-C; nothing was changed"))
     except BrokenPipeError:  # who read our words has gone; what was done is done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN
@@ -158,7 +164,8 @@ def _no(args: argparse.Namespace, finding: Finding) -> int:
     if output is not None:
         output.unlink(missing_ok=True)
     if args.json:
-        json.dump(render.build_json(Patch("", (), left_out=(finding,)), None), sys.stdout, indent=1)
+        row = {"format": 1, "verb": args.verb, "ok": False, "exit": NO, "troubles": [], "findings": [finding.to_json()]}
+        json.dump(render.build_json(Patch("", (), left_out=(finding,)), None) if output is not None else row, sys.stdout, indent=1)
         print()
     else:
         print("\n".join(render.finding_words(finding)), file=sys.stderr)
@@ -167,4 +174,9 @@ def _no(args: argparse.Namespace, finding: Finding) -> int:
 
 def console() -> NoReturn:
     """Entry point of the installed command."""
-    raise SystemExit(main())
+    code = main()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has gone (head, a pager); Python would say so at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(code)

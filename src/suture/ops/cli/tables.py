@@ -7,6 +7,7 @@ Decides nothing but what "as asked" means for ``status``; each fact comes from a
 from __future__ import annotations
 
 import calendar
+import os
 import textwrap
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from typing import Any
 
 from suture import wire
 from suture.agent.journal import Lines, lines_of
-from suture.ops.client import Agent, Choice, Trouble
+from suture.ops.client import Choice, Trouble
 from suture.ops.together import Outcome, Seat
 from suture.patch import Finding, Patch, Severity
 from suture.report import WIDTH, words_of
@@ -67,7 +68,8 @@ def _since(at: str) -> float | None:
 def nobody(choice: Choice, troubles: Sequence[Trouble]) -> str:
     """No process matched."""
     chosen = choice.pids or choice.services
-    out = [f"error: no process with an agent is {choice}" if chosen else "error: no process has an agent", *_troubles(troubles)]
+    out = _wrap(f"error: no process with an agent is {choice}") if chosen else ["error: no process has an agent"]
+    out += _troubles(troubles)
     out.append("hint: suture.install(service=...) in the program, or suture run -- COMMAND;")
     out.append("      suture ps lists who is there; those of other users are root's to see")
     return _lines(out)
@@ -80,17 +82,18 @@ def _troubles(troubles: Sequence[Trouble]) -> Iterator[str]:
         yield from _wrap(trouble.hint, "  -> ", "     ")
 
 
-def ps(rows: Sequence[tuple[Agent, wire.PsAnswer]], troubles: Sequence[Trouble]) -> str:
-    """One line a process."""
-    table = [("pid", "service", "python", "patches", "for", "")]
-    for _, facts in rows:
-        notes = [f"parent {facts.ppid}"] if facts.ppid in {f.pid for _, f in rows} else []
+def ps(found: Sequence[wire.PsAnswer], troubles: Sequence[Trouble]) -> str:
+    """One line a process, and what is to be known of it below."""
+    rows = [(str(f.pid), f.service or "-", f.python, _age(f.since_s), ", ".join(f.patches) or "-") for f in found]
+    out = _columns([("pid", "service", "python", "for", "patches"), *rows]) if rows else iter(())
+    lines = [next(out)] if rows else []
+    for facts, line in zip(found, out, strict=True):
+        notes = [f"child of {facts.ppid}"] if facts.ppid in {f.pid for f in found} else []
         notes += ["observe only"] if facts.observe else []
         notes += [f"held by {facts.holder}"] if facts.holder else []
         notes += [facts.failure] if facts.failure else []
-        patches = ", ".join(facts.patches) or "-"
-        table.append((str(facts.pid), facts.service or "-", facts.python, patches, _age(facts.since_s), "; ".join(notes)))
-    return _lines([*(_columns(table) if rows else ()), *_troubles(troubles)])
+        lines += [line, *(_wrap("; ".join(notes), "  ", "  ") if notes else ())]
+    return _lines([*lines, *_troubles(troubles)])
 
 
 # ---------------------------------------------------------------- plan, apply, revert
@@ -132,8 +135,8 @@ def _headline(found: Outcome, patch: Patch | None) -> str:
         armed = sum(_is_armed(s.report) for s in found.seats)
         where = f"live in {there - armed} of {all_of}" + (f", armed in {armed}" if armed else "")
         return f"{where}  {name}  prepared {found.prepared_s:.2f} s"
-    if found.interrupted and found.exit_code() == 1:
-        return f"error: interrupted: {name} isn't live anywhere"
+    if found.interrupted and found.exit_code() == 1 and found.verb == "apply":
+        return f"error: Interrupted {name}"
     if found.exit_code() == 1:
         no = len(found.having("refused"))
         if not no:
@@ -247,11 +250,9 @@ class Services:
     As asked: no process of a service lacks a patch that others of it have, none fails, and no parent is without an agent.
     """
 
-    def __init__(
-        self, rows: Sequence[tuple[Agent, wire.PsAnswer | None, list[dict[str, Any]]]], troubles: Sequence[Trouble]
-    ) -> None:
+    def __init__(self, rows: Sequence[tuple[wire.PsAnswer, list[dict[str, Any]]]], troubles: Sequence[Trouble]) -> None:
         self._troubles = troubles
-        self._rows = [(facts, reports) for _, facts, reports in rows if facts is not None]
+        self._rows = rows
         self._pids = {facts.pid for facts, _ in self._rows}
         self._services: dict[str, list[tuple[wire.PsAnswer, list[dict[str, Any]]]]] = {}
         for facts, reports in self._rows:
@@ -289,8 +290,8 @@ class Services:
                         yield _remark(service, facts.pid, "conflict", words, finding.get("hint", ""))
                 yield from self._loops(service, facts.pid, report)
         for parent in sorted({f.ppid for f, _ in members} - self._pids) if patches else ():
-            forked = any(_is_forked(f.pid, parent) for f, _ in members if f.ppid == parent)
-            if forked or any(_is_spawned(f.pid) for f, _ in members if f.ppid == parent):
+            forked = any(_forked(parent, f.pid) for f, _ in members if f.ppid == parent)
+            if parent > 1 and (forked or any(_spawned(f.pid) for f, _ in members if f.ppid == parent)):
                 words = f"parent {parent} has no agent: children that it makes from now on run OLD CODE"
                 hint = "install() before it forks (gunicorn: --preload)"
                 hint = hint if forked else "they start from the disk: apply again, or put the new source there"
@@ -331,8 +332,7 @@ class Services:
             for name, members in self._services.items()
         ]
         reports = [{"pid": f.pid, "reports": r} for f, r in self._rows]
-        row = {"format": 1, "verb": "status", "ok": self.as_asked(), "services": services, "remarks": self._remarks}
-        return row | {"processes": reports, "troubles": [t.to_json() for t in self._troubles]}
+        return {"services": services, "remarks": self._remarks, "processes": reports}
 
     def words(self) -> str:
         """A line a patch of a service, then what differs."""
@@ -381,26 +381,24 @@ def _inside(reports: Sequence[dict[str, Any]]) -> int | None:
     return None if None in counts else sum(counts)
 
 
-def _is_forked(child: int, parent: int) -> bool:
-    """
-    True if *child* is a copy of *parent*; false if it's a program that *parent* started, as a supervisor or a shell does.
-
-    A fork keeps the place of the stack, an exec draws another one.  True as well where the kernel doesn't say the place.
-    """
-    places = {_stack(child), _stack(parent)}
-    return parent > 1 and (len(places) == 1 or 0 in places)
+def _forked(parent: int, child: int) -> bool:
+    """True if the child runs in its parent's image, so that it has the code that the parent had in memory: /proc tells."""
+    one, other = _image(parent), _image(child)
+    return one is not None and one == other
 
 
-def _stack(pid: int) -> int:
+def _image(pid: int) -> tuple[str, bytes] | None:
+    """The program's file and the start of its stack: a fork copies it, an exec chooses it anew; None if it can't be told."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return int(file.read().rpartition(")")[2].split()[25])
-    except (OSError, IndexError, ValueError):
-        return -pid
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            stack = file.read().rpartition(b")")[2].split()[25]
+        return os.readlink(f"/proc/{pid}/exe"), stack
+    except (OSError, IndexError):
+        return None
 
 
-def _is_spawned(pid: int) -> bool:
-    """True if multiprocessing has started it as a program of its own."""
+def _spawned(pid: int) -> bool:
+    """True if multiprocessing has started it as a program of its own, so that it has what is on the disk."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return b"--multiprocessing-fork" in file.read().split(b"\0")
@@ -416,7 +414,7 @@ def journal_lines(data: bytes) -> Lines:
     return lines_of(data)
 
 
-def log(rows: Sequence[dict[str, Any]], torn: int) -> str:
+def log(rows: Sequence[dict[str, Any]], torn: int, troubles: Sequence[Trouble]) -> str:
     """One line for what came of each commit and revert, or was refused, oldest first; --json has all."""
     table: list[tuple[str, ...]] = [("time (UTC)", "verb", "patch", "state", "service", "pid", "by")]
     for row in _ended(rows):
@@ -426,7 +424,7 @@ def log(rows: Sequence[dict[str, Any]], torn: int) -> str:
         table.append((str(row.get("time", ""))[:19].replace("T", " "), *(str(c) for c in cells), by))
     out = list(_columns(table)) if rows else ["the journal is empty"]
     out += [f"{_count(torn, 'line')} can't be read: cut off by a crash or a full disk"] if torn else []
-    return _lines(out)
+    return _lines([*out, *_troubles(troubles)])
 
 
 def _ended(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
