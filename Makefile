@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: help demo test long bench lint format types bare docs coverage matrix clean
+.PHONY: help demo demo-web test long bench lint format types bare docs coverage matrix clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -13,16 +13,27 @@ help:  ## what there is
 
 # Some systems ship Python without ensurepip, so that venv fails half-way, and forbid pip outside of a venv: then virtualenv from a
 # folder of its own.
+MAKE_VENV = $(PYTHON) -m venv $(1) >/dev/null 2>&1 || ( rm -rf $(1) && $(PYTHON) -m pip install -q --target $(VENV)-tools virtualenv && \
+	PYTHONPATH=$(VENV)-tools $(PYTHON) -m virtualenv -q $(1) )
+
 $(STAMP): pyproject.toml requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}" if sys.version_info < (3, 10) else 0)'
-	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || ( \
-		rm -rf $(VENV) && $(PYTHON) -m pip install -q --target $(VENV)-tools virtualenv && \
-		PYTHONPATH=$(VENV)-tools $(PYTHON) -m virtualenv -q $(VENV) )
+	@$(call MAKE_VENV,$(VENV))
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt -e .
 	@touch $@
 
 demo:  ## the main job on something real: a live game server, fixed while 300 players act (one minute, no install)
 	@PYTHONPATH=src:examples $(PYTHON) examples/arena/demo.py
+
+WEB_VENV = examples/web/.venv
+WEB_STAMP = $(WEB_VENV)/.installed
+$(WEB_STAMP): examples/web/requirements.txt
+	@$(call MAKE_VENV,$(WEB_VENV))
+	@$(WEB_VENV)/bin/python -m pip install -q --disable-pip-version-check -r examples/web/requirements.txt
+	@touch $@
+
+demo-web: $(WEB_STAMP)  ## the same behind gunicorn, uvicorn and Celery: every worker, and those that start later (two minutes; PARTS="preload celery")
+	@PYTHONPATH=src $(WEB_VENV)/bin/python examples/web/demo.py $(PARTS)
 
 test: $(STAMP)  ## all tests, with live children on every Python from 3.10 to 3.15 that is found
 	$(BIN)/python -m pytest -n 2 $(ARGS)
@@ -35,11 +46,11 @@ bench: $(STAMP)  ## every benchmark, short; each prints a table with its peers
 
 lint: $(STAMP)  ## ruff
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check src tests bench examples/arena
+	$(BIN)/ruff format --check src tests bench examples/arena examples/web
 
 format: $(STAMP)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format src tests bench examples/arena
+	$(BIN)/ruff format src tests bench examples/arena examples/web
 
 types: $(STAMP)  ## mypy --strict
 	$(BIN)/mypy
@@ -57,4 +68,4 @@ matrix: $(STAMP)  ## the tests run by each Python, with nox
 	$(BIN)/nox
 
 clean:  ## remove what these commands made
-	rm -rf $(VENV) $(VENV)-tools .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage* bench/.venv
+	rm -rf $(VENV) $(VENV)-tools .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage* bench/.venv $(WEB_VENV)

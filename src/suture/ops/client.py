@@ -15,6 +15,7 @@ import itertools
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from suture.errors import Fault, Refused, SutureError
 __all__ = ["Agent", "Choice", "Lost", "Trouble", "find", "hanging_up"]
 
 CONNECT_S = 3.0
+AGAIN_S = 0.5  # for one that hangs up or isn't listening at the moment
 ANSWER_S = 120.0  # a big patch in a busy process
 _MOST_AT_ONCE = 64
 
@@ -165,11 +167,7 @@ class Agent:
 
     def ended(self) -> bool:
         """True if the process isn't there any more."""
-        with contextlib.suppress(ProcessLookupError):
-            if self.entry.state == "elsewhere":
-                return False
-            return rundir.identity(self.entry.identity.pid).started != self.entry.identity.started
-        return True
+        return _ended(self.entry)
 
     def close(self) -> None:
         """Hang up; who waits for an answer in another thread is Lost."""
@@ -207,6 +205,28 @@ def folders() -> list[str]:
     return list(dict.fromkeys([*mine, *rundir.everybodys()])) if os.geteuid() == 0 else mine
 
 
+def _ended(entry: rundir.Entry) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        return entry.state != "elsewhere" and rundir.identity(entry.identity.pid).started != entry.identity.started
+    return True
+
+
+def _connect(entry: rundir.Entry, version: str) -> Agent | Exception:
+    """An agent; or why not, unless that has passed a moment later: a process ends, or binds again."""
+    limit = time.monotonic() + AGAIN_S
+    while True:
+        try:
+            return Agent(entry, version)
+        except (Lost, ConnectionError) as error:
+            if entry.state == "elsewhere" or time.monotonic() >= limit:
+                return error
+        except (OSError, SutureError) as error:
+            return error
+        if _ended(entry):
+            return FileNotFoundError(errno.ENOENT, "it has ended", entry.path)
+        time.sleep(0.02)
+
+
 def find(choice: Choice, version: str) -> tuple[list[Agent], list[Trouble]]:
     """
     Connect to all agents that are meant.
@@ -217,15 +237,8 @@ def find(choice: Choice, version: str) -> tuple[list[Agent], list[Trouble]]:
     agents: list[Agent] = []
     troubles: list[Trouble] = []
     entries = [e for e in _entries(troubles) if choice.by_name(e) and e.state != "gone"]
-
-    def connect(entry: rundir.Entry) -> Agent | Exception:
-        try:
-            return Agent(entry, version)
-        except (OSError, Lost, SutureError) as error:
-            return error
-
     with ThreadPoolExecutor(_MOST_AT_ONCE, thread_name_prefix="suture") as pool:  # one that is stuck holds nobody up
-        for entry, found in zip(entries, pool.map(connect, entries), strict=True):
+        for entry, found in zip(entries, pool.map(_connect, entries, itertools.repeat(version)), strict=True):
             if isinstance(found, Exception):
                 if choice.perhaps(entry) and (trouble := _trouble(entry, found)) is not None:
                     troubles.append(trouble)

@@ -11,7 +11,7 @@ import os
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from suture import wire
@@ -130,8 +130,11 @@ def _headline(found: Outcome, patch: Patch | None) -> str:
         return f"{name}  {changes}, {_count(all_of, 'process')}"
     there = len(found.having("live", "live already") if found.verb == "apply" else found.having("reverted", "not live"))
     if found.exit_code() == 0:
-        took = f"  prepared {found.prepared_s:.2f} s" if found.verb == "apply" else ""
-        return f"{'live' if found.verb == 'apply' else 'reverted'} in {there} of {all_of}  {name}{took}"
+        if found.verb == "revert":
+            return f"reverted in {there} of {all_of}  {name}"
+        armed = sum(_is_armed(s.report) for s in found.seats)
+        where = f"live in {there - armed} of {all_of}" + (f", armed in {armed}" if armed else "")
+        return f"{where}  {name}  prepared {found.prepared_s:.2f} s"
     if found.interrupted and found.exit_code() == 1 and found.verb == "apply":
         return f"error: Interrupted {name}"
     if found.exit_code() == 1:
@@ -141,6 +144,12 @@ def _headline(found: Outcome, patch: Patch | None) -> str:
         return f"error: Refused {name}: {no} of {_count(all_of, 'process')} said no"
     states = Counter(s.state for s in found.seats)
     return f"error: {name}: {', '.join(f'{n} {state}' for state, n in states.items())}"
+
+
+def _is_armed(report: Mapping[str, Any] | None) -> bool:
+    """True if nothing of it is live there yet: it waits for its modules to be imported, there or in forked children."""
+    changed = (report or {}).get("changed", ())
+    return bool(changed) and all(row["status"] == "armed" for row in changed)
 
 
 def _targets(found: Outcome) -> Iterator[str]:
@@ -165,7 +174,8 @@ def _seats(found: Outcome) -> Iterator[str]:
         facts = [str(len(changed)), str(sum(r["holders"] for r in changed))] if changed else ["-", "-"]
         pause = f"{report['longest_slice_cpu_ms']:.1f} ms" if report else "-"
         inside = report.get("inside_old", 0) if report else "-"
-        table.append((f"  {seat.agent.pid}", seat.state, *facts, pause, "unknown" if inside is None else str(inside)))
+        state = "armed" if seat.state == "live" and _is_armed(report) else seat.state
+        table.append((f"  {seat.agent.pid}", state, *facts, pause, "unknown" if inside is None else str(inside)))
     yield from _columns(table)
     if len(found.seats) > _MOST_SEATS:
         yield f"  ... and {len(found.seats) - _MOST_SEATS} more (--json has all)"
@@ -180,7 +190,8 @@ def _findings(found: Outcome) -> Iterator[str]:
     order = sorted(said.items(), key=lambda item: _ORDER.get(item[0][0], 3))
     notes: Counter[str] = Counter()
     for (severity, code, target, message, hint), seats in order:
-        if severity == "note" and found.verb != "plan":
+        elsewhere = code == "live-nowhere" and len(seats) < len(found.seats)  # a parent that has only armed it: as it should be
+        if elsewhere or (severity == "note" and found.verb != "plan"):
             notes[code] += 1
             continue
         yield from words_of(Finding(code, Severity(severity), target, message, hint))
@@ -284,13 +295,15 @@ class Services:
                         words = f"{finding['target']}: {finding['message']}"
                         yield _remark(service, facts.pid, "conflict", words, finding.get("hint", ""))
                 yield from self._loops(service, facts.pid, report)
-        for parent in sorted({f.ppid for f, _ in members if patches and _forked(f.ppid, f.pid)} - self._pids):
-            if parent > 1:
+        for parent in sorted({f.ppid for f, _ in members} - self._pids) if patches else ():
+            forked = any(_forked(parent, f.pid) for f, _ in members if f.ppid == parent)
+            if parent > 1 and (forked or any(_spawned(f.pid) for f, _ in members if f.ppid == parent)):
                 words = f"parent {parent} has no agent: children that it makes from now on run OLD CODE"
-                yield _remark(service, parent, "parent-without-agent", words, "install() before it forks (gunicorn: --preload)")
+                hint = "install() before it forks (gunicorn: --preload)"
+                hint = hint if forked else "they start from the disk: apply again, or put the new source there"
+                yield _remark(service, parent, "parent-without-agent", words, hint)
         for patch_id, reports in patches.items():
-            live = any(r["status"] != "armed" for report in reports for r in report["changed"])
-            if not live and any(report["changed"] for report in reports):
+            if all(_is_armed(report) for report in reports):
                 words = f"{patch_id} is armed in {len(reports)} and live nowhere: none of them has imported what it changes"
                 yield _remark(service, 0, "live-nowhere", words, "check the import root; nothing to do if it comes later")
 
@@ -311,7 +324,14 @@ class Services:
                 "service": name,
                 "processes": [f.pid for f, _ in members],
                 "patches": [
-                    {"patch_id": i, "live": len(r), "of": len(members), "inside_old": _inside(r), "since": min(x["at"] for x in r)}
+                    {
+                        "patch_id": i,
+                        "live": len(r) - _armed(r),
+                        "armed": _armed(r),
+                        "of": len(members),
+                        "inside_old": _inside(r),
+                        "since": min(x["at"] for x in r),
+                    }
                     for i, r in self._patches[name].items()
                 ],
             }
@@ -330,7 +350,8 @@ class Services:
             for patch_id, reports in self._patches[name].items() or [("-", [])]:
                 meta = reports[0]["meta"] if reports else {}
                 age = _since(min(r["at"] for r in reports)) if reports else None
-                live = f"{len(reports)} of {len(members)}"
+                armed = _armed(reports)
+                live = f"{len(reports) - armed} of {len(members)}" + (f", {armed} armed" if armed else "")
                 inside = _inside(reports)
                 table.append(
                     (
@@ -357,6 +378,10 @@ def _remark(service: str, pid: int, code: str, message: str, hint: str) -> dict[
     return {"service": service, "pid": pid, "code": code, "message": message, "hint": hint}
 
 
+def _armed(reports: Sequence[dict[str, Any]]) -> int:
+    return sum(_is_armed(report) for report in reports)
+
+
 def _inside(reports: Sequence[dict[str, Any]]) -> int | None:
     counts = [r["inside_old"] for r in reports]
     return None if None in counts else sum(counts)
@@ -376,6 +401,15 @@ def _image(pid: int) -> tuple[str, bytes] | None:
         return os.readlink(f"/proc/{pid}/exe"), stack
     except (OSError, IndexError):
         return None
+
+
+def _spawned(pid: int) -> bool:
+    """True if multiprocessing has started it as a program of its own, so that it has what is on the disk."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return b"--multiprocessing-fork" in file.read().split(b"\0")
+    except OSError:
+        return False
 
 
 # ---------------------------------------------------------------- log

@@ -1,0 +1,1 @@
+"""A small shop, served by Flask, Starlette or Celery."""
