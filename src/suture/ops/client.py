@@ -27,7 +27,7 @@ from suture.errors import Fault, Refused, SutureError
 
 __all__ = ["Agent", "Choice", "Lost", "Trouble", "find", "hanging_up"]
 
-CONNECT_S = 3.0
+CONNECT_S = 15.0  # an agent that is at work for somebody else answers behind that
 AGAIN_S = 0.5  # for one that hangs up or isn't listening at the moment
 ANSWER_S = 120.0  # a big patch in a busy process
 _MOST_AT_ONCE = 64
@@ -35,6 +35,10 @@ _MOST_AT_ONCE = 64
 
 class Lost(Exception):
     """The connection ended without an answer."""
+
+
+class _Stopped(Lost):
+    """It can't answer, and need not be waited for."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +220,8 @@ def _connect(entry: rundir.Entry, version: str) -> Agent | Exception:
     limit = time.monotonic() + AGAIN_S
     while True:
         try:
+            if entry.state == "here" and _is_stopped(entry.identity.pid):
+                raise _Stopped("it is stopped")
             return Agent(entry, version)
         except (Lost, ConnectionError) as error:
             if entry.state == "elsewhere" or time.monotonic() >= limit:
@@ -249,6 +255,14 @@ def find(choice: Choice, version: str) -> tuple[list[Agent], list[Trouble]]:
     if agents:
         troubles += _missing(choice, agents, troubles)
     return sorted(agents, key=lambda a: a.pid), troubles
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return False
 
 
 def _missing(choice: Choice, agents: Sequence[Agent], troubles: Sequence[Trouble]) -> Iterator[Trouble]:
@@ -288,8 +302,11 @@ def _trouble(entry: rundir.Entry, error: Exception) -> Trouble | None:
     if number in (errno.EACCES, errno.EPERM):
         hint = "ask as the user of the process, or as root"
         return Trouble(pid, service, "no-permission", f"this user may not connect to it{where}", hint)
+    if isinstance(error, _Stopped):
+        hint = f"kill -CONT {pid}, if nobody is debugging it; then ask again"
+        return Trouble(pid, service, "no-answer", "it is stopped (SIGSTOP, or a debugger)", hint)
     if isinstance(error, TimeoutError) or number == errno.EAGAIN:  # the latter: so many wait already that no more can
-        hint = "a long C call holds its GIL, or it's stopped (SIGSTOP): ask again"
+        hint = "a long C call holds its GIL, or it has much to do: ask again"
         return Trouble(pid, service, "no-answer", f"it didn't answer in {CONNECT_S:g} s{where}", hint)
     return Trouble(pid, service, "no-answer", f"{error}{where}", "see its log (logger `suture`)")
 
