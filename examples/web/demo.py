@@ -23,7 +23,7 @@ from stage import HERE, House, Load, Service, free_port, tree, until
 
 WORKERS = 4
 RECYCLE = 300  # requests of a worker's life
-CALM, SLOW, FAST = 100, 20, 0  # requests a second; 0: as many as they can
+CALM, SLOW, FAST = 60, 20, 0  # requests a second; 0: as many as they can
 START = time.monotonic()
 held = []  # facts so far
 skipped = []
@@ -281,6 +281,7 @@ def main():
                 skipped.append(name)
                 print(f"    skipped: there is no {', '.join(missing)} here")
                 continue
+            house.move(name)
             with broker(house) if name == "celery" else contextlib.nullcontext() as where:
                 play(part, name, house, patch, **({"SHOP_BROKER": where} if where else {}))
             print(f"    {time.monotonic() - began:.1f} s")
