@@ -42,7 +42,7 @@ HOW = [
     "-p",
     "small_world",
     "-o",
-    "faulthandler_timeout=120",
+    "faulthandler_timeout=400",  # who is ended by it loses all that its process measured
     "-o",
     "faulthandler_exit_on_timeout=true",
 ]

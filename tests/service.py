@@ -8,6 +8,7 @@ The operator's command is run as it is run by a person (``suture``): its words a
 from __future__ import annotations
 
 import ast
+import atexit
 import json
 import os
 import shutil
@@ -32,6 +33,8 @@ from suture.patch import dump
 
 SRC = Path(__file__).parent.parent / "src"
 SCHEMA = json.loads((SRC.parent / "docs" / "reference" / "operator.schema.json").read_text())
+CACHE = tempfile.mkdtemp(prefix="sut")  # compiled modules, once a run and not beside the source
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 PATIENCE_S = 60  # for what comes at once on a machine that has time
 
 OLD = """
@@ -63,13 +66,17 @@ PROGRAM = """
         "Identity of all that a patch changes."
         return [id(x.__code__) for x in (app.f, app.g, app.C.m, app.C.s)] + [id(app.K)]
 
+    def codes():
+        "The same, as far as it's equal: what was taken back is an equal code, not always the same object."
+        return [hash(x.__code__) for x in (app.f, app.g, app.C.m, app.C.s)] + [hash(app.K)]
+
     def install(service="game", **more):
         suture.install(service=service, **more)
 
     def settled():
-        "What the agent holds, once it has loaded its engine."
+        "What the agent holds, once it has loaded its engine (or can't)."
         server = sys.modules["suture.agent.boot"].server()
-        while server is None or server.desk._target is None:
+        while server.desk._target is None and server.desk._broken is None:
             time.sleep(0.001)
         held = server.desk.held
         return held and held.patch_id
@@ -198,7 +205,7 @@ class Service:
 
     def env(self, **more: str) -> dict[str, str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "SUTURE", "XDG_"))}
-        return clean | {"PYTHONPATH": str(SRC), "PYTHONDONTWRITEBYTECODE": "1", "SUTURE_DIR": self.run_dir, "COLUMNS": "80"} | more
+        return clean | {"PYTHONPATH": str(SRC), "PYTHONPYCACHEPREFIX": CACHE, "SUTURE_DIR": self.run_dir, "COLUMNS": "80"} | more
 
     def start(self, count: int = 1, begin: str = "install()", *, python: str = sys.executable, **env: str) -> list[Process]:
         """Start processes, each by itself."""
@@ -256,10 +263,15 @@ class Service:
     # ------------------------------------------------------------ the command
 
     def popen(
-        self, *args: object, python: str = sys.executable, env: dict[str, str] | None = None, **more: Any
+        self,
+        *args: object,
+        python: str = sys.executable,
+        through: tuple[object, ...] = ("-m", "suture"),
+        env: dict[str, str] | None = None,
+        **more: Any,
     ) -> subprocess.Popen[bytes]:
-        """Begin a run of the command."""
-        argv = [python, "-m", "suture", *map(str, args)]
+        """Begin a run of the command; *through*: what stands for ``-m suture``."""
+        argv = [python, *map(str, through), *map(str, args)]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
         return subprocess.Popen(argv, cwd=self.folder, env=self.env(**(env or {})), **pipes)
 

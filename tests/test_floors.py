@@ -30,12 +30,13 @@ FLOORS = [
 ENGINE = [
     {"__init__", "facts", "frames", "own", "versions"},
     {"pace"},
-    {"swap", "plan", "fit", "walk"},
+    {"swap", "plan", "fit", "walk", "assemble"},
     {"resolve", "census"},
     {"evaluate"},
     {"stage"},
-    {"locate", "fitting"},
-    {"revert"},
+    {"imports", "inner"},
+    {"locate", "revert"},
+    {"fitting"},
     {"transaction"},
     {"process"},
 ]

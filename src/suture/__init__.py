@@ -46,11 +46,9 @@ _REST_S = 0.000_02
 _LOADED = (  # what the engine needs, each after what it imports itself
     *("ast", "tokenize", "textwrap", "linecache", "inspect", "json"),
     *("suture.record", "suture.patch", "suture.report"),
-    *(
-        f"suture.engine.{n}"
-        for n in ("own", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk", "resolve", "census")
-    ),
-    *(f"suture.engine.{n}" for n in ("census", "evaluate", "stage", "locate", "fitting", "revert", "transaction", "process")),
+    *(f"suture.engine.{n}" for n in ("own", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk", "resolve")),
+    *(f"suture.engine.{n}" for n in ("assemble", "census", "evaluate", "stage", "imports", "inner", "revert", "locate")),
+    *(f"suture.engine.{n}" for n in ("fitting", "transaction", "process")),
     *("concurrent.futures", "suture.hotfix", "suture.soon"),
 )
 

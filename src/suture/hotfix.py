@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import io
+import operator
 import os
 import sys
 import threading
@@ -23,6 +24,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from suture.engine.facts import lines_of
 from suture.engine.fit import fit_node
 from suture.engine.resolve import class_space
 from suture.engine.swap import ABSENT, Via
@@ -49,10 +51,15 @@ class _Replaced:
 
 
 class Recorder:
-    """What a hotfix file did: replaced functions and stores; the overlay that its own code reads through."""
+    """
+    What a hotfix file did: replaced functions and stores; the overlay that its own code reads through.
+
+    Once the file has run it is closed: what calls it then is a function of the file that somebody kept, and means the objects.
+    """
 
     def __init__(self, filename: str) -> None:
         self.filename = filename
+        self.closed = False
         self.replaced: list[_Replaced] = []
         self.stores: dict[tuple[int, bool, Any], tuple[Any, Any, str]] = {}
 
@@ -60,25 +67,46 @@ class Recorder:
 
     def set_attr(self, owner: Any, name: str, value: Any, section: str) -> None:
         """Record ``owner.name = value``."""
+        if self.closed:
+            setattr(owner, name, value) if value is not ABSENT else delattr(owner, name)
+            return
         self.stores[id(owner), True, name] = (owner, value, section)
 
     def set_item(self, owner: Any, key: Any, value: Any, section: str) -> None:
         """Record ``owner[key] = value``."""
+        if self.closed:
+            operator.setitem(owner, key, value) if value is not ABSENT else operator.delitem(owner, key)
+            return
         self.stores[id(owner), False, _hashable(key)] = (owner, value, section)
 
     def del_attr(self, owner: Any, name: str, section: str) -> None:
         """Record ``del owner.name``."""
-        getattr(owner, name)
+        self.get_attr(owner, name)
+        if self._gone(owner, True, name, lambda: getattr(owner, name)):
+            return
         self.set_attr(owner, name, ABSENT, section)
 
     def del_item(self, owner: Any, key: Any, section: str) -> None:
         """Record ``del owner[key]``."""
-        owner[key]
+        self.get_item(owner, key)
+        if self._gone(owner, False, key, lambda: owner[key]):
+            return
         self.set_item(owner, key, ABSENT, section)
+
+    def _gone(self, owner: Any, attribute: bool, key: Any, look: Callable[[], object]) -> bool:
+        """True if only the record had it: then there is nothing left to record."""
+        if self.closed or (id(owner), attribute, _hashable(key)) not in self.stores:
+            return False
+        try:
+            look()
+        except (AttributeError, LookupError):
+            del self.stores[id(owner), attribute, key]
+            return True
+        return False
 
     def get_attr(self, owner: Any, name: str) -> Any:
         """``owner.name`` as it will be."""
-        kept = self.stores.get((id(owner), True, name))
+        kept = None if self.closed else self.stores.get((id(owner), True, name))
         if kept is None:
             return getattr(owner, name)
         if kept[1] is ABSENT:
@@ -88,7 +116,7 @@ class Recorder:
     def get_item(self, owner: Any, key: Any) -> Any:
         """``owner[key]`` as it will be."""
         try:
-            kept = self.stores.get((id(owner), False, _hashable(key)))
+            kept = None if self.closed else self.stores.get((id(owner), False, _hashable(key)))
         except TypeError:
             return owner[key]
         if kept is None:
@@ -110,7 +138,10 @@ def replace_func(engine: Engine, owner: Any, name: str | None) -> Callable[[Any]
     """See suture.replace_func."""
 
     def decorate(new: Any) -> Any:
-        known = str(name or getattr(getattr(new, "__func__", new), "__name__", ""))
+        inner = new.fget if isinstance(new, property) else getattr(new, "__func__", new)
+        known = str(name or getattr(inner, "__name__", ""))
+        if not known:
+            raise TypeError(f"replace_func can't tell the name of a {type(new).__qualname__}: give it")
         recorder: Recorder | None = getattr(_open, "recorder", None)
         if recorder is not None:
             recorder.replaced.append(_Replaced(owner, known, new, _section(recorder.filename)))
@@ -151,6 +182,7 @@ def do_hotfix(engine: Engine, path: str, *, strict: bool) -> Report:
         exec(code, env)
     finally:
         _open.recorder = above
+        recorder.closed = True
     _remember_text(filename, text)
     digest = sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
     name = os.path.splitext(os.path.basename(path))[0]
@@ -169,7 +201,7 @@ def _read(path: str) -> str:
         with open(path, "rb") as file:
             data = file.read()
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return data.decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n")
+        return data.decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise Refused("unreadable", str(error.strerror), target=path, hint="check the path, as this process sees it") from error
     except (SyntaxError, UnicodeDecodeError, LookupError) as error:
@@ -180,7 +212,7 @@ def _remember_text(filename: str, text: str) -> None:
     """For tracebacks: the file may be another by the time one is printed."""
     import linecache
 
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    linecache.cache[filename] = (len(text), None, lines_of(text), filename)
 
 
 def _section(filename: str) -> str:
@@ -249,7 +281,7 @@ class _Rewriter(ast.NodeTransformer):
         self.section = ""
         self._temporary = 0
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         if _is_replaced(node):
             node.decorator_list = [self.visit(d) for d in node.decorator_list]
             return node
@@ -258,10 +290,12 @@ class _Rewriter(ast.NodeTransformer):
         self.section = outer
         return node
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return node
+    visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """Its statements run with the file; its methods live on with the class."""
+        methods = ast.FunctionDef | ast.AsyncFunctionDef
+        node.body = [s for old in node.body for s in _several(old if isinstance(old, methods) else self.visit(old))]
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
@@ -281,30 +315,62 @@ class _Rewriter(ast.NodeTransformer):
         if all(isinstance(t, ast.Name) for t in node.targets):
             node.value = value
             return node
-        self._temporary += 1
-        kept = f"__suture_{self._temporary}"
-        out: list[ast.stmt] = [ast.copy_location(ast.Assign([ast.Name(kept, ast.Store())], value), node)]
+        kept, out = self._keep(value, node)
         for target in node.targets:
-            out += self._store(target, ast.Name(kept, ast.Load()), node)
+            bound, records = self._bind(target, node)
+            out += [ast.copy_location(ast.Assign([bound], kept), node), *records]
         return out
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
         if node.value is None or isinstance(node.target, ast.Name):
-            return node
+            return self.generic_visit(node)
         return self.visit_Assign(ast.copy_location(ast.Assign([node.target], node.value), node))
 
     def visit_AugAssign(self, node: ast.AugAssign) -> Any:
-        if isinstance(node.target, ast.Name):
-            self.generic_visit(node)
-            return node
-        load = _loading(node.target)
-        value = ast.copy_location(ast.BinOp(load, node.op, node.value), node)
-        return self.visit_Assign(ast.copy_location(ast.Assign([node.target], value), node))
+        target = node.target
+        if isinstance(target, ast.Name):
+            return self.generic_visit(node)
+        owner, out = self._keep(self.visit(target.value), node)
+        key: ast.expr
+        if isinstance(target, ast.Attribute):
+            kind, key = "attr", ast.Constant(target.attr)
+        else:
+            kind = "item"
+            key, more = self._keep(self.visit(target.slice), node)
+            out += more
+        value = ast.BinOp(self._call(f"get_{kind}", node, owner, key), node.op, self.visit(node.value))
+        return [*out, self._record(f"set_{kind}", node, owner, key, ast.copy_location(value, node))]
+
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> Any:
+        node.target, records = self._bind(node.target, node)
+        self.generic_visit(node)
+        node.body[:0] = records
+        return node
+
+    visit_AsyncFor = visit_For
+
+    def visit_With(self, node: ast.With | ast.AsyncWith) -> Any:
+        if len(node.items) > 1:  # one in the other: what the first one binds, the second may read
+            inner = ast.copy_location(type(node)(node.items[1:], node.body), node)
+            node.items, node.body = node.items[:1], [inner]
+        records: list[ast.stmt] = []
+        target = node.items[0].optional_vars
+        if target is not None:
+            node.items[0].optional_vars, records = self._bind(target, node)
+        self.generic_visit(node)
+        node.body[:0] = records
+        return node
+
+    visit_AsyncWith = visit_With
 
     def visit_Delete(self, node: ast.Delete) -> Any:
         out: list[ast.stmt] = []
-        for target in node.targets:
-            if isinstance(target, ast.Attribute):
+        targets = list(node.targets)
+        while targets:
+            target = targets.pop(0)
+            if isinstance(target, ast.Tuple | ast.List):
+                targets[:0] = target.elts
+            elif isinstance(target, ast.Attribute):
                 out.append(self._record("del_attr", node, self.visit(target.value), ast.Constant(target.attr)))
             elif isinstance(target, ast.Subscript):
                 out.append(self._record("del_item", node, self.visit(target.value), self.visit(target.slice)))
@@ -312,17 +378,30 @@ class _Rewriter(ast.NodeTransformer):
                 out.append(ast.copy_location(ast.Delete([target]), node))
         return out
 
-    def _store(self, target: ast.expr, value: ast.expr, node: ast.stmt) -> list[ast.stmt]:
-        if isinstance(target, ast.Attribute):
-            return [self._record("set_attr", node, self.visit(target.value), ast.Constant(target.attr), value)]
-        if isinstance(target, ast.Subscript):
-            return [self._record("set_item", node, self.visit(target.value), self.visit(target.slice), value)]
-        if isinstance(target, ast.Tuple | ast.List) and not any(isinstance(e, ast.Starred) for e in target.elts):
-            out: list[ast.stmt] = []
+    def _keep(self, value: ast.expr, node: ast.stmt) -> tuple[ast.expr, list[ast.stmt]]:
+        """A name for a value, and what gives it to it."""
+        self._temporary += 1
+        kept = f"__suture_{self._temporary}"
+        return ast.Name(kept, ast.Load()), [ast.copy_location(ast.Assign([ast.Name(kept, ast.Store())], value), node)]
+
+    def _bind(self, target: ast.expr, node: ast.stmt) -> tuple[Any, list[ast.stmt]]:
+        """A target with names in place of attributes and items, and the records of what those names get."""
+        if isinstance(target, ast.Attribute | ast.Subscript):
+            attribute = isinstance(target, ast.Attribute)
+            key = ast.Constant(target.attr) if isinstance(target, ast.Attribute) else self.visit(target.slice)
+            self._temporary += 1
+            name = f"__suture_{self._temporary}"
+            method = "set_attr" if attribute else "set_item"
+            record = self._record(method, node, self.visit(target.value), key, ast.Name(name, ast.Load()))
+            return ast.copy_location(ast.Name(name, ast.Store()), target), [record]
+        records: list[ast.stmt] = []
+        if isinstance(target, ast.Tuple | ast.List):
             for at, element in enumerate(target.elts):
-                out += self._store(element, ast.Subscript(value, ast.Constant(at), ast.Load()), node)
-            return [ast.copy_location(s, node) for s in out]
-        return [ast.copy_location(ast.Assign([target], value), node)]
+                target.elts[at], more = self._bind(element, node)
+                records += more
+        elif isinstance(target, ast.Starred):
+            target.value, records = self._bind(target.value, node)
+        return target, records
 
     def _record(self, method: str, node: ast.AST, *args: ast.expr) -> ast.stmt:
         return ast.copy_location(ast.Expr(self._call(method, node, *args, ast.Constant(self.section))), node)
@@ -332,9 +411,8 @@ class _Rewriter(ast.NodeTransformer):
         return ast.copy_location(ast.Call(function, list(args), []), node)
 
 
-def _loading(target: ast.expr) -> ast.expr:
-    made = ast.parse(ast.unparse(target), mode="eval").body
-    return made
+def _several(made: Any) -> list[ast.stmt]:
+    return made if isinstance(made, list) else [made]
 
 
 def _rewritten(tree: ast.Module) -> ast.Module:
@@ -375,7 +453,7 @@ class _Filler:
         return sorted(rows, key=lambda r: r.section != "" and [x.section for x in rows].index(r.section))
 
     def _data(self, filling: Filling, owner: Any, key: Any, value: Any, section: str, *, attribute: bool) -> Row:
-        value = self.live.get(id(value), value) if type(value) is types.FunctionType else value
+        owner, value = (self.live.get(id(v), v) if type(v) is types.FunctionType else v for v in (owner, value))
         place, name, via = _place(owner, key, attribute=attribute)
         filling.stage.put(place, name, via, value)
         words = f"{_name_of(owner)}.{key}" if attribute else f"{_name_of(owner)}[{key!r}]"

@@ -415,7 +415,7 @@ def load(data: bytes, *, source: str = "<patch>", rest: Rest = _go_on) -> Patch:
             remarks=tuple(Finding.from_json(f) for f in _typed(header, "remarks", list)),
             meta=_strings(_typed(header, "meta", dict)),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _bad(source, 1, f"header: {error}") from error
     return patch
 

@@ -117,7 +117,8 @@ class Row:
 
     Attributes:
         target: ``module:Qual.name``.
-        status: "updated", "added", "already-fixed", "left", "planned", "reverted", "kept" (refused: as before).
+        status: "updated", "added", "armed" (goes in when its module is imported), "already-fixed", "left", "planned",
+            "reverted", "disarmed", "kept" (refused: as before).
         functions: Live functions changed in place (closures of an inner function count each).
         holders: Places that hold them, as far as the structural walk sees.
         places: The first of those.
@@ -284,7 +285,7 @@ class Report:
             longest += f" ({self.longest_slice_in})"
         yield from _wrapped(f"{longest}, commit {self.commit_us:.0f} us, took {self.caller_blocked_ms:.1f} ms", "", "  ")
         if self.state is State.COMMITTED:
-            if any(r.status in ("updated", "added") for r in self.changed):
+            if any(r.status in ("updated", "added", "armed") for r in self.changed):
                 yield from _wrapped(f"Ends with this process.  Undo: suture.revert({self.patch_id!r})", "", "  ")
             else:
                 yield "Nothing was changed: there was nothing to do"

@@ -50,7 +50,13 @@ class Agent:
         return self.server.path
 
     def call(self, **options: object) -> Call:
-        return Call(self.path, **options)  # type: ignore[arg-type]
+        limit = time.monotonic() + 10
+        while True:
+            try:
+                return Call(self.path, **options)  # type: ignore[arg-type]
+            except ConnectionRefusedError:  # between its bind and its listen
+                assert time.monotonic() < limit
+                time.sleep(0.005)
 
     def end(self) -> None:
         assert self.server.stop()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import inspect
 import sys
+import traceback
 import types
 from typing import Any
 
 import pytest
 
 import suture
-from suture.patch import Severity
+from suture.patch import Change, Expect, Kind, Patch, Scope, Severity, Target
 
 
 def codes(report: Any) -> set[str]:
@@ -494,9 +496,6 @@ def test_annotations_follow(world: Any) -> None:
 
 def test_tracebacks_show_the_new_text(world: Any) -> None:
     """Patched code has a file name of its own, the new file's lines, and its text in linecache."""
-    import inspect
-    import traceback
-
     m = world.module("def f():\n    return 1\n")
     report = applied(suture.apply(world.patch("# moved\n\n\ndef f():\n    x = 1\n    raise ValueError(x)\n")))
     with pytest.raises(ValueError, match="1") as caught:
@@ -621,3 +620,53 @@ def test_a_function_of_a_module_that_was_imported_anew_is_named(world: Any) -> N
     assert stray.severity is Severity.WARNING and stray.target.endswith("holder.callbacks[0]"), stray
     assert (again.f(), m.f(), again.A().f()) == (2, 1, 1)
     assert suture.revert(report.patch_id).ok
+
+
+def test_one_live_function_changed_twice_is_refused(world: Any) -> None:
+    """Equal code in both branches of an ``if``: which one is live can't be told, and a revert would have to choose."""
+    m = world.module("import sys\nif sys.path:\n    def f():\n        return 1\nelse:\n    def f():\n        return 1\n")
+    was = m.f.__code__
+    before, path = "    def f():\n        return 1\n", f"{m.__name__}.py"
+    changes = tuple(
+        Change(
+            nth,
+            Kind.FUNCTION,
+            Target(m.__name__, "f", path, nth=nth),
+            before,
+            before.replace("1", becomes),
+            Scope(line_before=line, line_after=line),
+            Expect.LIVE,
+        )
+        for nth, (line, becomes) in enumerate(((3, "2"), (6, "3")))
+    )
+    for ask in (suture.plan, suture.apply):
+        report = ask(Patch(name="twice", changes=changes))
+        assert not report.ok
+        assert "target-ambiguous" in codes(report), report.words()
+        assert m.f.__code__ is was
+        assert not suture.status()
+
+
+def test_nothing_to_change_says_so(world: Any) -> None:
+    """A patch without changes, or all of whose changes are there, is ok and isn't live: it says so."""
+    m = world.module("def f():\n    return 1\n")
+    patch = world.replace(("1", "2"))
+    m.f.__code__ = m.f.__code__.replace(co_consts=tuple(2 if c == 1 else c for c in m.f.__code__.co_consts))
+    for given in (Patch(name="empty", changes=()), patch):
+        for ask in (suture.plan, suture.apply):
+            assert "nothing-live" in codes(applied(ask(given)))
+        assert not suture.status()
+        assert m.f() == 2
+
+
+@pytest.mark.parametrize("odd", ["\f", "\u2028", "\x1c"])
+def test_lines_are_the_compilers(world: Any, odd: str) -> None:
+    """A form feed or U+2028 in a string ends no line: what tracebacks and ``inspect`` show is right."""
+    m = world.module(f"def g():\n    return 'a{odd}b'\ndef f():\n    x = 1\n    raise ValueError(x)\n")
+    applied(suture.apply(world.replace(("'a", "'c"), ("x = 1", "x = 2"))))
+    assert m.g() == f"c{odd}b"
+    assert inspect.getsource(m.f) == "def f():\n    x = 2\n    raise ValueError(x)\n"
+    assert inspect.getsource(m.g).startswith("def g():\n    return")
+    with pytest.raises(ValueError, match="2") as caught:
+        m.f()
+    assert traceback.extract_tb(caught.value.__traceback__)[-1].line == "raise ValueError(x)"

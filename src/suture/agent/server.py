@@ -260,6 +260,8 @@ class Server:
                 self.close()
         finally:
             _forget_this_thread()
+            if self._thread == _me():
+                self._thread = 0  # the next thread of the program may get this number, and may be the one that stops us
             ended.release()
 
     def _turn(self) -> None:

@@ -26,10 +26,12 @@ __all__ = [
     "Parameter",
     "alike",
     "compile_text",
+    "equal_copy",
     "fingerprint",
     "inner_body",
     "inner_codes",
     "kind_name",
+    "lines_of",
     "literal_value",
     "pair_codes",
     "same_tree",
@@ -166,6 +168,20 @@ def _groups(codes: dict[Path, types.CodeType]) -> dict[tuple[Any, ...], list[typ
     for path in sorted(codes):
         out.setdefault((path[:-1], path[-1][0]), []).append(codes[path])
     return out
+
+
+def equal_copy(code: types.CodeType, made: dict[int, types.CodeType]) -> types.CodeType:
+    """
+    A copy, down to the last constant, that shares no code object with it.
+
+    Args:
+        made: By id of the original, to be alive as long as this is used: one copy of each.  Filled in.
+    """
+    copy = made.get(id(code))
+    if copy is None:
+        constants = tuple(equal_copy(c, made) if isinstance(c, types.CodeType) else c for c in code.co_consts)
+        copy = made[id(code)] = code.replace(co_consts=constants)
+    return copy
 
 
 def shift_lines(code: types.CodeType, lines: int) -> types.CodeType:
@@ -409,7 +425,7 @@ def inner_body(tree: ast.Module, wrapped: int, imports: tuple[str, ...]) -> list
     """The statements of a wrapped text, without what was put around them."""
     body: list[ast.stmt] = tree.body[1:] if imports else tree.body
     for _ in range(wrapped - bool(imports)):
-        body = body[0].body  # type: ignore[attr-defined]
+        body = body[0].body if len(body) == 1 else body  # type: ignore[attr-defined]  # more: the text ends what it stands in
     return body
 
 
@@ -427,6 +443,12 @@ def wrap(text: str, classes: tuple[str, ...], imports: tuple[str, ...] = ()) -> 
     if imports:
         header.insert(0, f"import {', '.join(imports)}\n")
     return len(header), "".join(header) + text
+
+
+def lines_of(text: str) -> list[str]:
+    """Its lines with their ends, as the compiler counts them: a form feed or U+2028 ends none (`splitlines` says it does)."""
+    lines = text.split("\n")
+    return [f"{line}\n" for line in (lines if lines[-1] else lines[:-1])]
 
 
 def _moved_in(text: str, by: str) -> str:

@@ -232,7 +232,7 @@ def _finish(code: types.CodeType, names: Mapping[str, str], slots: Mapping[str, 
 
 def function_nodes(definition: Definition, code: types.CodeType) -> Iterator[ast.AST]:
     """Syntax trees in *definition* that may have made the inner code *code*: same name, same line."""
-    shift = code.co_firstlineno - _first_line(definition)
+    shift = code.co_firstlineno - definition.line
     for node in ast.walk(definition.parse()):
         if isinstance(node, ast.Lambda):
             name, line = "<lambda>", node.lineno
@@ -243,13 +243,3 @@ def function_nodes(definition: Definition, code: types.CodeType) -> Iterator[ast
             continue
         if name == code.co_name and line - 1 - definition.wrapped == shift:
             yield node
-
-
-def _first_line(definition: Definition) -> int:
-    """Line that the text's first line was given."""
-    code = definition.code
-    if code is not None:
-        node = definition.parse_function()
-        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-        return code.co_firstlineno - (first - 1 - definition.wrapped)
-    return next((c.co_firstlineno for c in nested_codes(definition.compile())), 1)

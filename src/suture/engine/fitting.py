@@ -7,41 +7,36 @@ Writes nothing; without evaluating (for a plan) or in full.
 from __future__ import annotations
 
 import ast
-import collections
 import sys
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from suture.engine import fit, frames, swap, walk
-from suture.engine.facts import (
-    Definition,
-    alike,
-    fingerprint,
-    inner_codes,
-    pair_codes,
-    same_tree,
-)
+from suture.engine.facts import Definition, alike, equal_copy, fingerprint, same_tree
 from suture.engine.frames import space_of
+from suture.engine.inner import control, grafted, held_by_undos, same_call, undone
 from suture.engine.plan import CACHES, Site, Work, decorator_names, rebinds
-from suture.engine.resolve import LRU, class_space
-from suture.engine.stage import Context, Stage, literal
+from suture.engine.resolve import LRU, class_space, mangled
+from suture.engine.revert import left_behind, put_back
+from suture.engine.stage import Applied, Context, Stage, literal
 from suture.engine.swap import ABSENT, Via
 from suture.errors import Refused, SutureError
 from suture.patch import Finding, Kind, Severity
 
-__all__ = ["Fitting", "control", "same_call"]
+__all__ = ["Fitting"]
 
 
 class Fitting(Context):
     """The step "fit" of a transaction."""
 
     values: dict[tuple[int, int], Any]
+    stranded: list[tuple[str, types.FunctionType]]
 
     def fit(self, *, evaluate: bool) -> None:
         """Work out every store.  Called twice: without evaluating (plan and apply), and in full (apply)."""
         self.stage = Stage("now")
-        self.applied.caches, self.applied.codes, self.applied.inner = [], [], []
+        self.applied.caches, self.applied.codes = [], []
         self.old, self.extra, self.copies = [], [], {}
         self._take_place()
         for work in self.works:
@@ -52,6 +47,10 @@ class Fitting(Context):
             except SutureError as error:
                 self.find(Finding.of(error))
             self.pace()
+        written = {id(s.owner) for s in self.stage.stores if s.name == "__code__"}
+        for path, function in self.stranded:
+            if id(function) not in written:
+                self.find(left_behind(path))
 
     def _fit_one(self, work: Work, evaluate: bool) -> None:
         kind, absent = work.change.kind, work.change.before is None
@@ -99,7 +98,8 @@ class Fitting(Context):
             module = self.modules.by_name(module_name)
             if module is None:
                 continue
-            live = swap.read(space_of(module), other, Via.SETITEM)
+            space = space_of(module)
+            live = self.virtual.get((id(space), other), swap.read(space, other, Via.SETITEM))
             if alike(live, before):
                 self.stage.put(space_of(module), other, Via.SETITEM, after)
             elif not alike(live, after):
@@ -129,7 +129,7 @@ class Fitting(Context):
         try:
             if len(nodes) != 1:
                 raise Refused("does-not-fit", f"{new.co_name} can't be told from another function on its line")
-            return fit.fit(work.after, new, free, values, node=nodes[0])
+            return grafted(new, fit.fit(work.after, new, free, values, node=nodes[0]))[0]
         except Refused as error:
             self._left(work, 1, error.message)
             return None
@@ -186,7 +186,7 @@ class Fitting(Context):
                 code = fit.fit(after, after.code, live.co_freevars, values)
             except Refused as error:
                 raise Refused(error.code, error.message, target=work.target, hint=error.hint, evidence=error.evidence) from error
-            code, changed, alone = _grafted(live, code)
+            code, changed, alone = grafted(live, code)
             self._fit_closures(work, live, changed, alone)
             self.put_code(function, code, after.code)
         self._fit_defaults(work, site, evaluate)
@@ -201,13 +201,17 @@ class Fitting(Context):
         """Existing inner functions, made by calls that have ended, get the new code too."""
         if not changed and not alone:
             return
+        changed = [*changed, *((v, n) for o, n in changed for v in self._variants(o))]
         becomes = {id(o): n for o, n in changed}
         held: list[tuple[types.CodeType, Any]] = [*changed, *((c, None) for c in alone), (control(), None)]
-        alone = []
+        alone, changed = [], []
         codes = [c for c, _ in held]
-        found, left = walk.find_by_code(codes, self.pace)
+        found, left = walk.find_by_code(codes, self.pace, undone(self.stack))
         codes.pop()
-        kept = self._kept(live)
+        stage = self.stage
+        besides = [*(s.new for s in stage.stores), *(g.was for g in stage.guards), *self.virtual.values()]
+        besides += [c for made in self.going_back.values() for c in made]
+        kept = held_by_undos(self.stack, besides, [live])
         unaccounted = 0
         mine = frames.inside(codes, self.pace)
         for code in codes:
@@ -222,8 +226,8 @@ class Fitting(Context):
                     if fitted is not None:
                         self.put_code(function, fitted, new, extra=1)
             unaccounted += max(0, left[id(code)] - sum(c.code is code for c in mine) - kept.get(id(code), 0))
-        self.copies[id(live)] = _copy_of(live, {id(o) for o in codes}, self.copies)
-        self.applied.inner += [(n, self.copies[id(o)]) for o, n in changed if id(o) in self.copies]
+        # Where closures stay behind, a revert gives new ones the very code that those have.
+        self.copies.update((id(c), c) for c in codes if not any(c is o for o in self.old))
         if unaccounted > 0:
             self.find(
                 Finding(
@@ -237,15 +241,11 @@ class Fitting(Context):
                 )
             )
 
-    def _kept(self, live: types.CodeType) -> Mapping[int, int]:
-        """References by id of a code that are ours: for a revert of the patches beneath, and to know it by its source."""
-        kept = [c for a in self.stack for e in a.undo.entries for c in (e.store.new, e.old)]
-        kept += [c for a in self.stack for pair in (*((c,) for c, _ in a.codes), *a.inner) for c in pair]
-        kept += [*(s.new for s in self.stage.stores), *(g.was for g in self.stage.guards), *self.virtual.values()]
-        # What a revert puts back has unchanged inner functions of what is live among its constants.
-        apart = {id(c): c for o in kept if type(o) is types.CodeType for c in (o, *inner_codes(o).values())}
-        here = {id(c) for c in (live, *inner_codes(live).values())}
-        return collections.Counter(map(id, [*kept, *(i for k, c in apart.items() if k not in here for i in c.co_consts)]))
+    def _variants(self, code: types.CodeType) -> list[types.CodeType]:
+        """Inner code that was made to fit closures with other cells than *code* has."""
+        wanted, place = fingerprint(code), (code.co_filename, code.co_firstlineno, code.co_name)
+        known = {id(c): c for a in self.stack for c, as_source in a.codes if as_source == wanted and c is not code}
+        return [c for c in known.values() if (c.co_filename, c.co_firstlineno, c.co_name) == place]
 
     def _fit_defaults(self, work: Work, site: Site, evaluate: bool) -> None:
         assert work.before is not None
@@ -313,14 +313,14 @@ class Fitting(Context):
 
     def _take_place(self) -> None:
         """Where this patch takes an older one's place, begin by putting that one's places back."""
-        self.virtual = {}
+        self.virtual, self.going_back, self.stranded, self.first = {}, {}, [], 0
         if not self.replaces:
             return
         sites = [s.function for w in self.works for s in w.sites]
-        mine = {id(f) for f in sites}
+        mine = {id(f) for f in (*sites, *(w for work in self.works for s in work.sites for w in s.wrappers))}
         # Inner functions that were there have entries of their own, and go with the function that made them.
         inside = {(id(f.__globals__), f"{f.__qualname__}.<locals>") for f in sites}
-        names = {(id(w.space), n) for w in self.works for n in (w.change.names or (w.change.target.name,))}
+        names = {place for w in self.works for place in self._places(w)}
         for applied in self.replaces:
             uncovered = [
                 e
@@ -337,11 +337,30 @@ class Fitting(Context):
                     target=self.patch_id,
                     hint=f"revert {applied.patch_id} first, rebuild on top of it, or replace=True puts the rest of it back",
                 )
-            for entry in applied.undo.entries:
-                store = entry.store
-                self.stage.put(store.owner, store.name, store.via, entry.old)
-                if isinstance(store.name, str):
-                    self.virtual[id(store.owner), store.name] = entry.old
+            self._put_back(applied)
+        self.first = len(self.stage.stores)
+
+    def _places(self, work: Work) -> Iterator[tuple[int, str]]:
+        """Names that a change binds."""
+        owner = work.space if work.owner is None else work.owner
+        for name in work.change.names or (work.change.target.name,):
+            yield id(owner), mangled(name, work.change.scope.classes)
+        if work.change.kind is Kind.VALUE and work.change.before is not None:
+            owner, name, _ = self.value_place(work)
+            yield id(owner), name
+        for place in work.change.rebind:
+            module_name, _, name = place.partition(":")
+            module = self.modules.by_name(module_name)
+            if module is not None:
+                yield id(space_of(module)), name
+
+    def _put_back(self, applied: Applied) -> None:
+        back = put_back(applied, self.stack, self.stage, self.find, self.pace)
+        self.going_back.update(back.now)
+        self.stranded += back.left
+        self.virtual.update(((id(e.store.owner), e.store.name), e.old) for e in applied.undo.entries)
+        for function, code in back.put:  # a closure that was made meanwhile has no entry
+            self.virtual.setdefault((id(function), "__code__"), equal_copy(code, self.copies))
 
 
 class _AbcCache:
@@ -380,60 +399,3 @@ def _outer(owner: Any) -> set[tuple[int, str]]:
         return set()
     parts = owner.__qualname__.split(".<locals>")
     return {(id(owner.__globals__), ".<locals>".join(parts[:i]) + ".<locals>") for i in range(1, len(parts))}
-
-
-def control() -> types.CodeType:
-    """A code object that nobody but the caller holds."""
-    space: dict[str, Any] = {}
-    exec("def control():\n    return None\n", space)
-    return space.pop("control").__code__  # type: ignore[no-any-return]  # popped: else the two hold each other
-
-
-def same_call(a: types.CodeType, b: types.CodeType) -> bool:
-    """True if both take the same parameters."""
-
-    def shape(code: types.CodeType) -> tuple[Any, ...]:
-        count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
-        return code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & 12, code.co_varnames[:count]
-
-    return shape(a) == shape(b)
-
-
-def _grafted(
-    live: types.CodeType, new: types.CodeType
-) -> tuple[types.CodeType, list[tuple[types.CodeType, types.CodeType]], list[types.CodeType]]:
-    """
-    Put the live inner code objects that didn't change into the new outer code.
-
-    So closures that exist, and those that will be made, share one code object, which is how a later patch finds them.
-
-    Returns:
-        The new code; (old, new) of the inner functions that changed; old ones without a partner.
-    """
-    if not any(isinstance(c, types.CodeType) for c in live.co_consts):
-        return new, [], []
-    pairs, _ = pair_codes(inner_codes(live), inner_codes(new))
-    same = {id(n): o for o, n in pairs if fingerprint(o) == fingerprint(n)}
-    new = _with_constants(new, same)
-    pairs, alone = pair_codes(inner_codes(live), inner_codes(new))
-    return new, [(o, n) for o, n in pairs if o is not n], alone
-
-
-def _with_constants(code: types.CodeType, put: Mapping[int, types.CodeType]) -> types.CodeType:
-    constants = tuple(put.get(id(c)) or _with_constants(c, put) if isinstance(c, types.CodeType) else c for c in code.co_consts)
-    if all(a is b for a, b in zip(constants, code.co_consts, strict=True)):
-        return code
-    return code.replace(co_consts=constants)
-
-
-def _copy_of(code: types.CodeType, changed: Collection[int], copies: dict[int, types.CodeType]) -> types.CodeType:
-    """An equal copy of *code* for the undo, with equal copies of its changed inner codes (noted in *copies*)."""
-    put = {}
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            copy = _copy_of(inner, changed, copies)
-            if copy is not inner or id(inner) in changed:
-                put[id(inner)] = copies[id(inner)] = copy.replace() if copy is inner else copy
-    if not put:
-        return code
-    return code.replace(co_consts=tuple(put.get(id(c), c) for c in code.co_consts))

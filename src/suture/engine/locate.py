@@ -10,25 +10,26 @@ import ast
 import sys
 import types
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from suture.engine import swap
+from suture.engine import assemble, imports, swap
 from suture.engine.facts import (
     PLAIN,
     Definition,
+    Fingerprint,
     alike,
     fingerprint,
     inner_codes,
     pair_codes,
 )
 from suture.engine.frames import space_of
-from suture.engine.plan import Work
+from suture.engine.plan import Site, Work
 from suture.engine.resolve import Modules, Resolver, mangled
-from suture.engine.stage import Context, literal
-from suture.engine.swap import ABSENT
+from suture.engine.stage import Applied, Context, literal
+from suture.engine.swap import ABSENT, Entry
 from suture.errors import Refused, SutureError
-from suture.patch import Change, Expect, Finding, Kind, Patch, Severity, sha256
+from suture.patch import Change, Expect, FileFact, Finding, Kind, Patch, Severity, sha256
 
 __all__ = ["PATCH_MARK", "Locating", "origin"]
 
@@ -38,9 +39,20 @@ PATCH_MARK = "@"
 class Locating(Context):
     """The step "resolve" of a transaction."""
 
+    # What is fixed already, or in the way (then with the refusal), unless it is the doing of a patch that is replaced.
+    unless_replaced: list[tuple[Work, Refused | None]]
+    nested_later: list[tuple[Work, list[tuple[Applied, Site, types.CodeType]]]]
+
     def locate(self, patch: Patch, pairs: deque[tuple[Change, Definition | None, Definition]]) -> None:
-        """Fill ``works``: each change in each live module it is about."""
+        """
+        Fill ``works``: each change in each live module it is about.
+
+        Raises:
+            Refused: beneath, target-ambiguous.
+        """
+        self.unless_replaced, self.nested_later = [], []
         modules = Modules()
+        modules.mine = self.importing
         self.modules = modules
         self.resolver = Resolver(modules, self.prints(), origin, self.pace)
         unloaded: dict[str, str] = {}
@@ -60,11 +72,16 @@ class Locating(Context):
             self.pace()
         self._not_loaded(patch, unloaded)
         self._moved_lines(patch)
+        self._undo_replaced()
+        self._refuse_beneath()
+        self._refuse_ambiguous()
 
     def _renamed(self, after: Definition, module: types.ModuleType, change: Change) -> Definition:
         """The new code's own file name: ``<module path>@<patch id>``."""
         file = space_of(module).get("__file__")
-        name = f"{file if isinstance(file, str) else change.target.path or module.__name__}{PATCH_MARK}{self.patch_id}"
+        name = file if isinstance(file, str) else change.target.path or module.__name__
+        if self.patch_id:  # without one it's the file's own code
+            name = f"{name}{PATCH_MARK}{self.patch_id}"
         return after.renamed(name)
 
     def _locate(self, work: Work) -> None:
@@ -81,29 +98,104 @@ class Locating(Context):
             try:
                 self.resolver.match(work)
             except Refused as error:
-                if error.code != "conflict" or not self._stands_on_original(work):
+                found = self._original(work) if error.code == "conflict" else None
+                if found is None:
                     raise
+                work.sites = found[1]
+                self._replace(found[0])
             if work.status == "already-fixed":
+                self.unless_replaced.append((work, None))
+
+    # ------------------------------------------------------------ what older patches replaced
+
+    def _original(self, work: Work) -> tuple[Applied, Sequence[Site]] | None:
+        """The older live patch that replaced what this one was built from, and where: then this one takes its place."""
+        assert work.before is not None and work.before.code is not None
+        return self._replaced(self.resolver.functions(work), fingerprint(work.before.code))
+
+    def _replaced(self, sites: Iterable[Site], want: Fingerprint) -> tuple[Applied, Sequence[Site]] | None:
+        sites = list(sites)
+        for applied in reversed(self.stack):
+            old = {id(e.store.owner): e.old for e in applied.undo.entries if e.store.name == "__code__"}
+            found = [s for s in sites if id(s.function) in old and self.resolver.print_of(old[id(s.function)]) == want]
+            if found:
+                return applied, found
+        return None
+
+    def _entry(self, owner: Any, name: Any, patches: Iterable[Applied]) -> tuple[Applied, Entry] | None:
+        """What is at a place as one of these patches put it there."""
+        for applied in patches:
+            for entry in applied.undo.entries:
+                store = entry.store
+                here = store.owner is owner and type(store.name) is str and store.name == name
+                if here and swap.read(owner, name, store.via) is store.new:
+                    return applied, entry
+        return None
+
+    def _replace(self, applied: Applied) -> None:
+        if applied not in self.replaces:
+            self.replaces.append(applied)
+
+    def _undo_replaced(self) -> None:
+        """What a patch that is replaced has done has to be done again; what somebody else did stays."""
+        for work, later in self.nested_later:
+            for applied, site, becomes in later:
+                if applied in self.replaces:
+                    self._take_nested(work, site, becomes)
+        for work, error in self.unless_replaced:
+            if self._by_replaced(work):
+                work.status = "todo"
+            elif error is not None:
+                self.find(Finding.of(error))
+            else:
+                work.status = "already-fixed"
                 self.already(work)
 
-    def _stands_on_original(self, work: Work) -> bool:
-        """True if the patch was built from what an older live patch replaced: then it takes that one's place."""
-        before = work.before
-        assert before is not None and before.code is not None
-        want = fingerprint(before.code)
-        for applied in reversed(self.stack):
-            old = {(id(e.store.owner), e.store.name): e.old for e in applied.undo.entries}
-            sites = [
-                s
-                for s in self.resolver.functions(work)
-                if (id(s.function), "__code__") in old and self.resolver.print_of(old[id(s.function), "__code__"]) == want
-            ]
-            if sites:
-                work.sites = sites
-                if applied not in self.replaces:
-                    self.replaces.append(applied)
-                return True
-        return False
+    def _by_replaced(self, work: Work) -> bool:
+        change = work.change
+        if change.kind is Kind.VALUE and change.before is not None:
+            owner, name, _ = self.value_place(work)
+            return self._entry(owner, name, self.replaces) is not None
+        if change.expect is Expect.ABSENT:
+            owner = work.space if work.owner is None else work.owner
+            names = [mangled(n, change.scope.classes) for n in change.names or (change.target.name,)]
+            entries = [self._entry(owner, n, self.replaces) for n in names if n in self.resolver.space(work)]
+            return bool(entries) and all(e is not None and e[1].old is ABSENT for e in entries)
+        if change.kind is Kind.NESTED:
+            return bool(work.nested)
+        found = self._original(work)
+        if found is None or found[0] not in self.replaces:
+            return False
+        work.sites = found[1]
+        return True
+
+    def _refuse_beneath(self) -> None:
+        for applied in self.replaces:
+            for other in self.stack[self.stack.index(applied) + 1 :]:
+                if other not in self.replaces and other.places() & applied.places():
+                    raise Refused(
+                        "beneath",
+                        f"it was built from the source before {applied.patch_id} and would replace it, but {other.patch_id} "
+                        "stands on that",
+                        target=self.patch_id,
+                        hint=f"revert {other.patch_id} first, or rebuild on top of it",
+                    )
+
+    def _refuse_ambiguous(self) -> None:
+        """Two changes of one function: one of them would be lost, and a revert couldn't tell."""
+        taken: dict[int, Work] = {}
+        for work in self.works:
+            for site in work.sites if work.status == "todo" else ():
+                other = taken.setdefault(id(site.function), work)
+                if other.change is not work.change:
+                    raise Refused(
+                        "target-ambiguous",
+                        f"{other.target} and {work.target} are both about {site.where}: which of them made it can't be told",
+                        target=work.target,
+                        hint="change only the one that the process runs",
+                    )
+
+    # ------------------------------------------------------------ kinds of changes
 
     def _expect_absent(self, work: Work) -> None:
         change = work.change
@@ -120,15 +212,15 @@ class Locating(Context):
         if not there or change.target.slot:
             return
         if self._is_what_it_adds(work, space):
-            work.status = "already-fixed"
-            self.already(work)
+            self.unless_replaced.append((work, None))
             return
-        raise Refused(
+        error = Refused(
             "already-defined",
             f"adds {there[0]}, but the process has something of that name",
             target=work.target,
             hint="rename it in the fix, or revert what put it there",
         )
+        self.unless_replaced.append((work, error))
 
     def _is_what_it_adds(self, work: Work, space: Mapping[str, Any]) -> bool:
         """True if the live name already holds what the addition would bind, as far as that can be seen without running it."""
@@ -170,8 +262,11 @@ class Locating(Context):
         if alike(live, before):
             return
         if alike(live, after):
-            work.status = "already-fixed"
-            self.already(work)
+            self.unless_replaced.append((work, None))
+            return
+        found = self._entry(owner, name, reversed(self.stack))
+        if found is not None and alike(found[1].old, before):
+            self._replace(found[0])
             return
         raise Refused(
             "conflict",
@@ -195,16 +290,23 @@ class Locating(Context):
                 hint="give the functions names",
             )
         missing = 0
+        later: list[tuple[Applied, Site, types.CodeType]] = []
         for was, becomes in changed:
             want, after = fingerprint(was), fingerprint(becomes)
             pool = self.resolver.elsewhere(work, was.co_name)
             found = [s for s in pool if self.resolver.print_of(s.function.__code__) == want]
             if len({id(s.function) for s in found}) > 1:
                 found = [s for s in found if s.function.__code__.co_firstlineno == was.co_firstlineno] or found
+            fixed = any(fingerprint(s.function.__code__) == after for s in pool)
+            replaced = None if found else self._replaced(pool, want)
+            if replaced is not None and not fixed:
+                self._replace(replaced[0])
+                found = list(replaced[1])
+            elif replaced is not None:
+                later += [(replaced[0], s, becomes) for s in replaced[1]]
             for site in {id(s.function): s for s in found}.values():
-                work.sites = [*work.sites, site]
-                work.nested = [*work.nested, (site, becomes)]
-            if not found and not any(fingerprint(s.function.__code__) == after for s in pool):
+                self._take_nested(work, site, becomes)
+            if not found and not fixed:
                 missing += 1
         if missing:
             raise Refused(
@@ -213,49 +315,104 @@ class Locating(Context):
                 target=work.target,
                 hint="rebuild from the source that the process runs",
             )
+        if later:
+            self.nested_later.append((work, later))
         if not work.sites:
-            work.status = "already-fixed"
-            self.already(work)
+            self.unless_replaced.append((work, None))
+
+    def _take_nested(self, work: Work, site: Site, becomes: types.CodeType) -> None:
+        for other, code in work.nested:
+            if other.function is site.function and fingerprint(code) != fingerprint(becomes):
+                raise Refused(
+                    "target-ambiguous",
+                    f"which of two functions on one line {site.where} is can't be told: they were equal, and become unlike",
+                    target=work.target,
+                    hint="give the functions names, or lines of their own",
+                )
+        work.sites = [*work.sites, site]
+        work.nested = [*work.nested, (site, becomes)]
 
     def _not_loaded(self, patch: Patch, unloaded: Mapping[str, str]) -> None:
         files = {f.module: f for f in patch.files}
-        for change in patch.changes:
-            module = change.target.module
-            if module not in unloaded:
-                continue
-            path = self.modules.on_disk(change.target)
-            if path is None:
+        armed: dict[str, Any] = {}
+        for module in unloaded:
+            target = next(c.target for c in patch.changes if c.target.module == module)
+            spec = imports.would_find(module)
+            path = self.modules.on_disk(target)
+            if spec is None and path is None:
                 self.find(
                     Finding(
                         "module-unknown",
                         Severity.ERROR,
-                        str(change.target),
+                        str(target),
                         f"no module {module} is loaded, and no file that an import of it would find",
                         hint="build from the import root, or from the tree that this process runs",
                     )
                 )
-                continue
-            fixed = module in files and files[module].after == text_hash(path)
-            self.find(
-                Finding(
-                    "not-loaded",
-                    Severity.NOTE if fixed else Severity.WARNING,
-                    str(change.target),
-                    f"{module} isn't imported here"
-                    + ("; the file has the fix already" if fixed else "; if it is imported later, it runs the old code"),
-                    hint="" if fixed else "put the new file in place before it is imported, or apply again afterwards",
+            elif module in sys.modules:
+                self.find(
+                    Finding(
+                        "not-loaded",
+                        Severity.WARNING,
+                        str(target),
+                        f"{module} is in sys.modules, but isn't a module made from that file: an import makes none",
+                        hint="see what the program has put in its place",
+                    )
                 )
-            )
-        if unloaded and not self.works and any(f.severity is Severity.WARNING and f.code == "not-loaded" for f in self.findings):
+            else:
+                self._would_arm(files.get(module), module, spec, path, armed)
+            self.pace()
+        self.unloaded = armed
+        for finding in imports.take_place(patch, armed, self.stack, self.replaces, self.replace):
+            self.find(finding)
+        if unloaded and not self.works and not armed:
+            if any(f.severity is Severity.WARNING and f.code == "not-loaded" for f in self.findings):
+                self.find(
+                    Finding(
+                        "nothing-loaded",
+                        Severity.ERROR,
+                        "",
+                        "none of the patch's modules is imported in this process, nor can be",
+                        hint="check the import root",
+                    )
+                )
+        if armed and not self.works:
             self.find(
                 Finding(
-                    "nothing-loaded",
-                    Severity.ERROR,
+                    "live-nowhere",
+                    Severity.WARNING,
                     "",
-                    "none of the patch's modules is imported in this process",
-                    hint="check the import root",
+                    "none of the patch's modules is imported in this process yet: it is armed, and runs nowhere here",
+                    hint="check that it is the right service; it goes in when the modules are imported",
                 )
             )
+
+    def _would_arm(self, fact: FileFact | None, module: str, spec: Any, path: str | None, armed: dict[str, Any]) -> None:
+        """Say what an import would do, by the text that is there now."""
+        text = imports.source_of(spec.loader, module) if spec is not None else None
+        found = assemble.hash_of(text) if text is not None else text_hash(path) if path else ""
+        if fact is not None and found and fact.after == found:
+            note = f"{module} isn't imported here; the file has the fix already"
+            self.find(Finding("not-loaded", Severity.NOTE, module, note))
+            return
+        armed[module] = spec
+        if fact is None or not found or fact.before == found:
+            words = f"{module} isn't imported here yet; the fix goes in when it is, " + (
+                "before its body runs" if found and fact is not None else "if it's what the patch starts from"
+            )
+            self.find(Finding("armed", Severity.NOTE, module, words, evidence={"at": "import"}))
+            return
+        self.find(
+            Finding(
+                "armed",
+                Severity.WARNING,
+                module,
+                f"{module} isn't imported here yet, and its file is neither what the patch starts from nor the fixed one: if it's "
+                "imported as it is now, that goes on without the fix",
+                hint="rebuild from the file that is there, or put the fixed one in place",
+                evidence={"at": "import"},
+            )
+        )
 
     def _moved_lines(self, patch: Patch) -> None:
         """Unchanged functions keep their lines; where the file on disk is the new one already, tracebacks show wrong text."""

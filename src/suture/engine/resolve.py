@@ -36,6 +36,8 @@ class_space: Callable[[type], Mapping[str, Any]] = type.__dict__["__dict__"].__g
 class Modules:
     """Live modules by the file they were made from; looked up once a transaction."""
 
+    mine: types.ModuleType | None = None  # whose body has run, though its import hasn't ended
+
     def __init__(self) -> None:
         self._by_name: dict[str, types.ModuleType] = {}
         self._by_file: dict[str, list[types.ModuleType]] = {}
@@ -78,7 +80,7 @@ class Modules:
 
     def _ready(self, modules: list[types.ModuleType], target: Target) -> list[types.ModuleType]:
         for module in modules:
-            if getattr(space_of(module).get("__spec__"), "_initializing", False):
+            if module is not self.mine and getattr(space_of(module).get("__spec__"), "_initializing", False):
                 raise Refused(
                     "module-importing",
                     f"{space_of(module).get('__name__')} is being imported by a thread right now: half its names aren't there yet",
@@ -109,6 +111,7 @@ def _file(module: types.ModuleType) -> str | None:
     file = space_of(module).get("__file__")
     if not isinstance(file, str):
         return None
+    file = file.removesuffix("c") if file.endswith(".pyc") else file  # bytecode alone, in the source's place
     try:
         return os.path.abspath(file) if not os.path.isabs(file) else file
     except OSError:  # a relative path, and the working folder is gone

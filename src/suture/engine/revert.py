@@ -5,18 +5,68 @@ Take one live patch back: code as an equal object, data only where the live valu
 from __future__ import annotations
 
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from suture.engine import frames, swap, versions, walk
-from suture.engine.fitting import control, same_call
+from suture.engine import frames, swap, versions
+from suture.engine.inner import Back, way_back
 from suture.engine.pace import Pace
-from suture.engine.stage import Applied, Stage, Step, clear_caches, order
+from suture.engine.stage import Applied, Stage, Step, clear_caches, order, settle
 from suture.engine.swap import ABSENT, Undo, Via
 from suture.errors import Refused
 from suture.patch import Finding, Severity
 from suture.report import Process, Report, Row, State
 
-__all__ = ["Revert"]
+__all__ = ["Revert", "left_behind", "put_back"]
+
+
+def put_back(
+    applied: Applied, stack: Sequence[Applied], stage: Stage, find: Callable[[Finding], None], rest: Callable[[], None]
+) -> Back:
+    """
+    Put into *stage* what takes a patch back.
+
+    Returns:
+        Where its functions go.
+
+    Raises:
+        Refused: changed-since: a function has code from somewhere else.
+    """
+    ours = []
+    for entry in reversed(applied.undo.entries):
+        store = entry.store
+        live = swap.read(store.owner, store.name, store.via)
+        name = f"{getattr(store.owner, '__qualname__', type(store.owner).__name__)}.{store.name}"
+        if live is store.new or (store.name == "__annotations__" and live == store.new):
+            ours.append(entry)
+        elif store.name == "__code__":
+            raise Refused(
+                "changed-since",
+                f"{name} was changed after this patch, by something else",
+                target=applied.patch_id,
+                hint="restart",
+            )
+        else:
+            find(
+                Finding(
+                    "changed-since",
+                    Severity.WARNING,
+                    name,
+                    "was changed after this patch and stays as it is",
+                    hint="set it by hand",
+                )
+            )
+    back = way_back(ours, stack, rest)
+    for entry in ours:
+        if entry.store.name != "__code__" and not (entry.store.new is ABSENT and entry.old is ABSENT):
+            stage.put(entry.store.owner, entry.store.name, entry.store.via, entry.old)
+    for function, code in back.put:
+        stage.put(function, "__code__", Via.SETATTR, code)
+    return back
+
+
+def left_behind(path: str) -> Finding:
+    """An inner function can't follow."""
+    return Finding("closures-left", Severity.WARNING, path, "made by the patched code; stays on it: its cells differ")
 
 
 class Revert:
@@ -39,12 +89,15 @@ class Revert:
         with self.pace.phase("resolve"):
             self.step("resolve")
             self._beneath()
-            stage = self._stage(findings)
-            self._closures(stage, findings)
+            stage = Stage("revert")
+            back = put_back(self.applied, self.stack, stage, findings.append, self.pace)
+            findings += [left_behind(path) for path, _ in back.left]
+            beneath = self.stack[: self.stack.index(self.applied)]
         with self.pace.phase("guard"):
             self.step("guard")
             swap.probe()
-        old = [g.was for g in stage.guards if type(g.was) is types.CodeType]
+        stays = {id(s.new) for s in stage.stores}  # inner code that was the same before
+        old = [g.was for g in stage.guards if type(g.was) is types.CodeType and id(g.was) not in stays]
         with self.pace.phase("commit"):
             try:
                 self.applied.move(State.REVERTING)
@@ -56,12 +109,16 @@ class Revert:
             except BaseException:
                 self.applied.state = State.COMMITTED if self.applied in self.stack else State.REVERTED
                 raise
+            finally:
+                if self.applied not in self.stack:
+                    settle(beneath, {id(f): code for f, code in back.put}, back.now)
         self.applied.move(State.REVERTED)
         with self.pace.phase("census"):
             versions.restore([s.owner for s in stage.stores if s.name == "__code__"], self.pace)
             clear_caches(self.applied.caches)
             listed = tuple(map(str, frames.inside(old, self.pace)))
-        rows = [Row(r.target, "reverted", r.functions, r.holders, r.places, r.section) for r in self._rows()]
+        done = {"armed": "disarmed", "left": "left"}
+        rows = [Row(r.target, done.get(r.status, "reverted"), r.functions, r.holders, r.places, r.section) for r in self._rows()]
         report = Report(
             self.applied.patch_id,
             True,
@@ -90,50 +147,3 @@ class Revert:
                     target=self.applied.patch_id,
                     hint=f"revert {other.patch_id} first",
                 )
-
-    def _stage(self, findings: list[Finding]) -> Stage:
-        stage = Stage("revert")
-        for entry in reversed(self.applied.undo.entries):
-            store = entry.store
-            live = swap.read(store.owner, store.name, store.via)
-            if live is store.new or (store.name == "__annotations__" and live == store.new):
-                if not (live is ABSENT and entry.old is ABSENT):
-                    stage.put(store.owner, store.name, store.via, entry.old)
-                continue
-            name = f"{getattr(store.owner, '__qualname__', type(store.owner).__name__)}.{store.name}"
-            if store.name == "__code__":
-                raise Refused(
-                    "changed-since",
-                    f"{name} was changed after this patch, by something else",
-                    target=self.applied.patch_id,
-                    hint="restart",
-                )
-            findings.append(
-                Finding(
-                    "changed-since",
-                    Severity.WARNING,
-                    name,
-                    "was changed after this patch and stays as it is",
-                    hint="set it by hand",
-                )
-            )
-        return stage
-
-    def _closures(self, stage: Stage, findings: list[Finding]) -> None:
-        """Inner functions made while the patch was live go back too."""
-        if not self.applied.inner:
-            return
-        back = {id(new): (new, old) for new, old in self.applied.inner}
-        known = {id(s.owner) for s in stage.stores}
-        found, _ = walk.find_by_code([*(n for n, _ in back.values()), control()], self.pace)
-        for key, functions in found.items():
-            for path, function in functions:
-                if id(function) in known or key not in back:
-                    continue
-                old = back[key][1]
-                if old.co_freevars == function.__code__.co_freevars and same_call(function.__code__, old):
-                    stage.put(function, "__code__", Via.SETATTR, old)
-                else:
-                    findings.append(
-                        Finding("closures-left", Severity.WARNING, path, "made by the patched code; stays on it: its cells differ")
-                    )

@@ -17,13 +17,13 @@ from suture.engine.facts import Fingerprint, literal_value
 from suture.engine.pace import Pace
 from suture.engine.plan import Work, accepts
 from suture.engine.resolve import Modules, Resolver, mangled
-from suture.engine.swap import ABSENT, Guard, Store, Undo, Via
+from suture.engine.swap import ABSENT, Entry, Guard, Store, Undo, Via
 from suture.errors import Fault, Refused
 from suture.patch import Finding, Severity
 from suture.record import made_by, record
 from suture.report import Report, Row, State
 
-__all__ = ["MOVES", "Applied", "Context", "Filling", "Stage", "Step", "clear_caches", "literal", "order"]
+__all__ = ["MOVES", "Applied", "Context", "Filling", "Stage", "Step", "clear_caches", "literal", "order", "settle"]
 
 Step = Callable[[str], None]
 
@@ -71,10 +71,10 @@ class Applied:
     report: Report | None = None
     meta: Mapping[str, str] = made_by(default_factory=dict)
     codes: list[tuple[types.CodeType, Fingerprint]] = made_by(default_factory=list)  # as their source would have them
-    inner: list[tuple[types.CodeType, types.CodeType]] = made_by(default_factory=list)  # (new, equal copy of the old)
     caches: list[Any] = made_by(default_factory=list)
     key: str = ""
     at: str = ""  # when it was committed
+    armed: list[Any] = made_by(default_factory=list)  # what it wants of modules when they're imported: imports.Arm
 
     def move(self, to: State) -> None:
         """
@@ -138,11 +138,16 @@ class Context:
         self.evaluator = Evaluator(pace)
         self.old: list[types.CodeType] = []
         self.extra: list[int] = []
+        # Equal copies of code, by id of the original: what undos keep.
         self.copies: dict[int, types.CodeType] = {}
         self.replaces: list[Applied] = []
-        self.virtual: dict[tuple[int, str], Any] = {}
+        self.virtual: dict[tuple[int, Any], Any] = {}
+        self.first = 0  # of the stores that are this patch's own; those before put back what replaced patches did
+        self.going_back: dict[int, list[types.CodeType]] = {}
 
     rows: Sequence[Row] = ()
+    importing: types.ModuleType | None = None  # in whose import this runs
+    unloaded: Mapping[str, Any] = {}  # modules that are armed, by name: the spec that an import would find
     modules: Modules
     resolver: Resolver
 
@@ -182,6 +187,37 @@ class Context:
         if change.scope.classes:
             raise Refused("target-missing", "its class isn't there by name", target=work.target, hint="rebuild")
         return work.space, change.target.name, Via.SETITEM
+
+
+def settle(beneath: Sequence[Applied], now: Mapping[int, types.CodeType], becomes: Mapping[int, Sequence[types.CodeType]]) -> None:
+    """
+    Tell the patches beneath what stands in their places.
+
+    What a patch put somewhere is what the next one's undo there keeps; what the topmost put there is live.
+
+    Args:
+        beneath: Oldest first.
+        now: By id of a function, what its topmost patch has put there.
+        becomes: By id of a code object, those that have taken its place, equal but for the parts that they share with what is
+            live.
+    """
+    left = dict(now)
+    for applied in reversed(beneath):
+        mine = {}
+        for at, entry in enumerate(applied.undo.entries):
+            store = entry.store
+            if store.name == "__code__" and id(store.owner) in left:
+                new = mine[id(store.owner)] = left[id(store.owner)]
+                applied.undo.entries[at] = Entry(Store(store.owner, store.name, store.via, new), entry.old)
+        for owner in mine:
+            del left[owner]
+    live = {id(e.store.new) for a in beneath for e in a.undo.entries}
+    for applied in beneath:
+        applied.codes = [
+            (c, fp)
+            for code, fp in applied.codes
+            for c in (*becomes.get(id(code), (code,)), *((code,) if id(code) in becomes and id(code) in live else ()))
+        ]
 
 
 def literal(node: ast.stmt) -> Any:

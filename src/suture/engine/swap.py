@@ -23,7 +23,7 @@ from functools import partial
 from itertools import chain, repeat, starmap
 from typing import Any, Final, cast
 
-from suture.engine.facts import KIND_FLAGS
+from suture.engine.facts import KIND_FLAGS, equal_copy
 from suture.errors import Fault, Refused
 from suture.record import made_by, record
 
@@ -202,7 +202,7 @@ def commit(
     record: Records = (),
     hooked: bool | None = None,
     into: Undo | None = None,
-    copies: Mapping[int, types.CodeType] | None = None,
+    copies: dict[int, types.CodeType] | None = None,
     quiet: Quiet | None = None,
 ) -> Undo:
     """
@@ -216,7 +216,7 @@ def commit(
         hooked: A Python audit hook is there; None looks for one.  It would run between the stores, so then the
             switch is a flip (see _flip).
         into: Undo to fill in, for a caller that records it.
-        copies: Equal copies of code objects by id, to keep in the undo instead of a fresh one.
+        copies: Equal copies of code objects by id, to keep in the undo instead of a fresh one; fresh ones are put in.
         quiet: Code whose references are counted in the same C call; see Quiet.
 
     Returns:
@@ -247,17 +247,18 @@ class Prepared:
         guards: Sequence[Guard] = (),
         *,
         into: Undo | None = None,
-        copies: Mapping[int, types.CodeType] | None = None,
+        copies: dict[int, types.CodeType] | None = None,
         rest: Callable[[], None] = lambda: None,
     ) -> None:
         self._taken = Undo() if into is None else into
         self._stores, self._guards = stores, guards
         self._old: list[Any] = []  # kept until the end: a value that dies inside could run a finaliser in the middle
         entries = []
+        made: dict[int, types.CodeType] = {} if copies is None else copies
         for store in stores:
             was = read(store.owner, store.name, store.via)
             self._old.append(was)
-            entries.append(Entry(store, _copy(was, copies or {})))
+            entries.append(Entry(store, equal_copy(was, made) if type(was) is types.CodeType else was))
             rest()
         self._call = _Call(stores, self._old, guards, rest)
         self._taken.entries[:] = entries
@@ -271,12 +272,6 @@ class Prepared:
         else:
             self._call.make(record, self._taken, quiet)
         return self._taken
-
-
-def _copy(value: Any, copies: Mapping[int, types.CodeType]) -> Any:
-    if type(value) is types.CodeType:
-        return copies.get(id(value)) or value.replace()
-    return value
 
 
 def _is_field(store: Store | Guard) -> bool:

@@ -22,20 +22,22 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from suture.engine import census, frames, swap, versions
+from suture.engine import census, frames, imports, swap, versions
 from suture.engine.facts import (
     Definition,
     Fingerprint,
     compile_text,
     fingerprint,
+    lines_of,
 )
-from suture.engine.fitting import Fitting, control
+from suture.engine.fitting import Fitting
+from suture.engine.inner import control
 from suture.engine.locate import Locating
 from suture.engine.pace import Pace, uncollected
 from suture.engine.plan import Work, cross_calls, judge, judge_live
 from suture.engine.revert import Revert
-from suture.engine.stage import MOVES, Applied, Filling, Step, clear_caches, order
-from suture.engine.swap import Entry, Guard, Store, Via
+from suture.engine.stage import MOVES, Applied, Filling, Step, clear_caches, order, settle
+from suture.engine.swap import ABSENT, Entry, Guard, Via
 from suture.errors import Denied, Fault, Refused, SutureError
 from suture.patch import Change, Finding, Patch, Severity, load
 from suture.report import Process, Report, Row, State, stamp
@@ -43,6 +45,7 @@ from suture.report import Process, Report, Row, State, stamp
 __all__ = ["MOVES", "Engine", "Filling", "Prepared", "Step"]
 
 VERSION = "0.1.0"
+AFTER_IMPORT_S = 2.0  # an import waits that long for another transaction, and goes on without the fix
 QUIET_TRIES = 200  # a quarter of a millisecond apart: some 50 ms, then it goes in all the same and says who was inside
 LONG = 4_000  # characters of a definition, from which on it is compiled in two slices
 Source = Patch | bytes | str | os.PathLike[str]
@@ -58,12 +61,15 @@ class Engine:
 
     def __init__(self) -> None:
         self.stack: list[Applied] = []
+        self.back: list[tuple[types.CodeType, Fingerprint]] = []  # old code made to fit, which reverts put back
+        self.finder = imports.Finder(self.stack, self._after_import)
         self._begin()
         os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
         """With a free lock: a fork copies one that another thread holds, and nobody in the child would let it go."""
         self._lock = threading.RLock()
+        self.finder.forked()
 
     # ------------------------------------------------------------ what an application calls
 
@@ -88,6 +94,7 @@ class Engine:
                 )
             drained = report.drained
             report.inside_old = drained.calls() if isinstance(drained, frames.Drain) else report.inside_old
+            imports.tell(report, applied)
             out.append(report)
         return tuple(out)
 
@@ -98,7 +105,9 @@ class Engine:
             if not free:
                 return _refusal(patch_id, [_busy()], pace)
             try:
-                report, old = Revert(self.stack, self._find(patch_id), pace, on_step).run(VERSION)
+                applied = self._find(patch_id)
+                imports.refuse_revert(applied)
+                report, old = Revert(self.stack, applied, pace, on_step).run(VERSION)
             except SutureError as error:
                 return _refusal(patch_id, [Finding.of(error)], pace)
         pace.measure(report)
@@ -142,7 +151,9 @@ class Engine:
         replace: bool = False,
         on_step: Step = lambda _: None,
     ) -> _Transaction:
-        return _Transaction(self.prints, self.stack, Pace(), frozenset(accept), partial, replace, on_step)
+        made = _Transaction(self.prints, self.stack, Pace(), frozenset(accept), partial, replace, on_step)
+        made.finder = self.finder
+        return made
 
     def _ended(self, transaction: _Transaction, outcome: Outcome) -> Report:
         report, old, applied = outcome
@@ -187,7 +198,48 @@ class Engine:
             yield False
             return
         with self._lock:
-            yield True
+            try:
+                self._settle()
+                yield True
+            finally:
+                self.finder.tidy()
+
+    # ------------------------------------------------------------ what imports have done
+
+    def _settle(self) -> None:
+        """What went in at imports since: put into the undo of its patch, before anything else looks at it."""
+        for applied in reversed(self.stack):  # a newer patch first: the older one's code is what that one puts back
+            for arm in applied.armed:
+                while arm.todo:
+                    transaction = self._transaction(replace=True)
+                    try:
+                        imports.mirror(transaction, applied, arm, arm.todo[0])
+                    except (SutureError, _Stop) as error:
+                        arm.stuck.append(f"{arm.module}: {error}")
+                    self.back += transaction.applied.codes
+                    transaction.let_go()
+                    del arm.todo[0]
+
+    def _after_import(self, applied: Applied, arm: imports.Arm, module: types.ModuleType) -> str:
+        """
+        Put a patch into one module whose body has just run.
+
+        Returns:
+            "" or why it isn't in.  Waits for another transaction for a moment only: that one may be waiting for this import.
+        """
+        if self._lock._is_owned() or not self._lock.acquire(timeout=AFTER_IMPORT_S):  # type: ignore[attr-defined]
+            return "another transaction was under way"
+        try:
+            transaction = self._transaction(accept=arm.accept)
+            transaction.importing, transaction.part_of = module, applied
+            report = self._ended(transaction, transaction.run(Patch(applied.patch_id, arm.changes), commit=True))
+            if not report.ok:
+                return "; ".join(f"{f.code} {f.target}: {f.message}" for f in report.findings if f.severity is Severity.ERROR)
+            if all(r.status == "already-fixed" for r in report.changed):
+                arm.state, arm.said = "already-fixed", "its code has the fix"
+            return ""
+        finally:
+            self._lock.release()
 
     def _find(self, patch_id: str) -> Applied:
         exact = [a for a in self.stack if a.patch_id == patch_id]
@@ -203,7 +255,8 @@ class Engine:
 
     def prints(self) -> dict[int, Fingerprint]:
         """Fingerprints, as their source would have them, of code that was made to fit."""
-        return {id(code): fp for applied in self.stack for code, fp in applied.codes}
+        codes = [*self.back, *(pair for applied in self.stack for pair in applied.codes)]
+        return {id(code): fp for code, fp in codes}
 
 
 class Prepared:
@@ -245,6 +298,15 @@ def _over() -> Finding:
     )
 
 
+def _nothing_live(patch_id: str) -> Finding:
+    return Finding(
+        "nothing-live",
+        Severity.NOTE,
+        patch_id,
+        "it has nothing to change in this process: it isn't among the live patches, and there is nothing to revert",
+    )
+
+
 def _go_on() -> None:
     """Rest not at all."""
 
@@ -270,6 +332,8 @@ def _refusal(patch_id: str, findings: Sequence[Finding], pace: Pace, meta: Mappi
 class _Transaction(Locating, Fitting):
     """One patch on its way.  Lives for one call."""
 
+    patch: Patch | None = None
+
     # ------------------------------------------------------------ the way of a patch
 
     def run(self, source: Source, *, commit: bool) -> Outcome:
@@ -282,7 +346,7 @@ class _Transaction(Locating, Fitting):
         try:
             with self._phase("read"):
                 patch = self._read(source)
-                if self._is_live():
+                if self.part_of is None and self._is_live():
                     return self._report(State.COMMITTED if commit else State.PLANNED, True)
             with self._phase("compile"):
                 pairs = self._compile(patch)
@@ -293,12 +357,15 @@ class _Transaction(Locating, Fitting):
             with self._phase("fit"):
                 self.fit(evaluate=False)
             self._stop_at_errors()
+            nothing = not self.unloaded and all(w.status != "todo" for w in self.works)
+            if nothing:
+                self.find(_nothing_live(self.patch_id))
             if not commit:
                 with self._phase("judge"):
                     self._who_is_inside()
                 self.applied.move(State.PLANNED)
                 return self._report(State.PLANNED, True)
-            if not self.works or all(w.status != "todo" for w in self.works):
+            if nothing:
                 return self._report(State.COMMITTED, True)
             with self._phase("evaluate"):
                 self._evaluate()
@@ -313,6 +380,7 @@ class _Transaction(Locating, Fitting):
         try:
             with self._phase("guard"):
                 swap.probe()
+                self._arm()
             self.step("intend")
             self.applied.move(State.COMMITTING)
             with self._phase("commit"):
@@ -325,7 +393,25 @@ class _Transaction(Locating, Fitting):
             return self._refused(error), [], None
         with self._phase("census"):
             self._after()
+            self._join()
             return self._report(State.COMMITTED, True), self.old, self.applied
+
+    finder: imports.Finder
+    part_of: Applied | None = None
+
+    def _arm(self) -> None:
+        """Stand where imports come by.  The commit itself arms, and stops where a module was imported meanwhile."""
+        if self.part_of is None and self.patch is not None:
+            self.applied.armed = imports.arms_of(self.patch, self.works, self.unloaded, self.accept)
+            self.finder.ready(self.applied.armed)
+            self.stage.guards += [Guard(sys.modules, name, Via.SETITEM, ABSENT) for name in self.unloaded]
+
+    def _join(self) -> None:
+        """What was done in an import becomes a part of the patch that it's of."""
+        if self.part_of is not None:
+            imports.join(self.part_of, self.applied)
+            self.applied.move(State.REPLACED)
+            self.stack.remove(self.applied)
 
     def prepared(self) -> Report:
         """The report of what waits for its commit."""
@@ -415,7 +501,8 @@ class _Transaction(Locating, Fitting):
             patch = load(source, rest=self.pace)
         else:
             patch = load(_bytes_of(source), source=os.fspath(source), rest=self.pace)
-        self.patch_id, self.meta = patch.identify(self.pace), patch.meta
+        self.patch = patch
+        self.patch_id, self.meta = patch.identify(self.pace) if self.part_of is None else self.part_of.patch_id, patch.meta
         self.applied.patch_id, self.applied.meta = self.patch_id, patch.meta
         self.pace()
         self.findings += patch.remarks
@@ -444,7 +531,10 @@ class _Transaction(Locating, Fitting):
             if e.store.name == "__code__"
         ):
             return False
-        self.rows = [Row(r.target, "already-fixed", r.functions) for r in (mine.report.changed if mine.report else ())]
+        self.rows = [
+            Row(r.target, r.status if r.status in ("armed", "left") else "already-fixed", r.functions)
+            for r in (mine.report.changed if mine.report else ())
+        ]
         self.find(Finding("already-fixed", Severity.NOTE, self.patch_id, "this patch is live already"))
         return True
 
@@ -538,8 +628,7 @@ class _Transaction(Locating, Fitting):
                 if error.code != "busy":
                     raise
                 self.pace.rest(frames.QUIET_PAUSE_S)
-        self._hand_down()
-        self._forget_replaced()
+        self._settle()
         self.pace.rest()
         if crossing:
             self._say_who_crossed(quiet)
@@ -559,38 +648,23 @@ class _Transaction(Locating, Fitting):
 
     commit_us = 0.0
 
-    def _forget_replaced(self) -> None:
-        if not self.replaces:
-            return
+    def _settle(self) -> None:
+        """Make the undo lead to before the replaced patches, and tell those beneath what stands in their places."""
+        entries = self.applied.undo.entries
         kept: dict[tuple[int, Any], Entry] = {}
-        for entry in self.applied.undo.entries:  # a place may have been put back first, and written then
+        for entry in entries:  # a place may have been put back first, and written then
             place = (id(entry.store.owner), entry.store.name)
-            original = self.virtual.get(place, kept[place].old if place in kept else entry.old)
-            kept[place] = Entry(entry.store, original)
-        self.applied.undo.entries[:] = [e for e in kept.values() if e.store.new is not e.old]
+            kept[place] = Entry(entry.store, self.virtual.get(place, kept[place].old if place in kept else entry.old))
+        written = {(id(e.store.owner), e.store.name) for e in entries[self.first :]}
+        restored = [e for place, e in kept.items() if place not in written]
+        entries[:] = [e for place, e in kept.items() if place in written]
         for applied in self.replaces:
             applied.move(State.REPLACED)
             self.stack.remove(applied)
-
-    def _hand_down(self) -> None:
-        """
-        Let the patches beneath hold what a revert of this one puts back, instead of the code that it replaced.
-
-        So the old code can end, and they know their own again afterwards.
-        """
-        if self.stack[0] is self.applied:
-            return
-        put: dict[int, types.CodeType] = dict(self.copies)
-        for guard, entry in zip(self.stage.guards, self.applied.undo.entries, strict=False):
-            if type(guard.was) is types.CodeType and type(entry.old) is types.CodeType:
-                put.setdefault(id(guard.was), entry.old)
-        for beneath in self.stack[: self.stack.index(self.applied)]:
-            beneath.undo.entries[:] = [
-                Entry(Store(e.store.owner, e.store.name, e.store.via, put[id(e.store.new)]), e.old) if id(e.store.new) in put else e
-                for e in beneath.undo.entries
-            ]
-            beneath.codes = [(put.get(id(c), c), fp) for c, fp in beneath.codes]
-            beneath.inner = [(put.get(id(n), n), o) for n, o in beneath.inner]
+        now = {id(e.store.owner): e.old for e in entries if e.store.name == "__code__"}
+        now |= {id(e.store.owner): e.store.new for e in restored if e.store.name == "__code__"}
+        becomes: Mapping[int, Sequence[types.CodeType]] = {**{k: (c,) for k, c in self.copies.items()}, **self.going_back}
+        settle(self.stack[: self.stack.index(self.applied)], now, becomes)
 
     def _say_who_crossed(self, quiet: swap.Quiet) -> None:
         targets: dict[str, list[str]] = {}
@@ -676,7 +750,7 @@ class _Transaction(Locating, Fitting):
             ok,
             state,
             Process.here(VERSION),
-            changed=tuple(self._rows(state)),
+            changed=tuple(self._rows(state, ok)),
             findings=order(self.findings),
             listed=self.listed,
             phase_ms=pace.phase_ms,
@@ -685,9 +759,12 @@ class _Transaction(Locating, Fitting):
             meta=self.meta,
         )
 
-    def _rows(self, state: State) -> Iterator[Row]:
+    def _rows(self, state: State, ok: bool) -> Iterator[Row]:
         for row in self.rows:
             yield row if state is State.COMMITTED else Row(row.target, "kept", section=row.section)
+        for change in self.patch.changes if self.patch is not None else ():
+            if change.target.module in self.unloaded:
+                yield Row(str(change.target), "armed" if ok else "kept", section=change.section)
         for work in self.works:
             self.pace()
             status = work.status
@@ -765,7 +842,7 @@ def _register_lines(works: Sequence[Work], pace: Pace) -> None:
             continue
         lines = texts.setdefault(work.after.filename, [])
         first = max(1, work.change.scope.line_after)
-        new = work.after.text.splitlines(keepends=True)
+        new = lines_of(work.after.text)
         lines += ["\n"] * (first - 1 + len(new) - len(lines))
         lines[first - 1 : first - 1 + len(new)] = new
         pace()

@@ -339,7 +339,7 @@ def _snapshot(view: Callable[[], Iterable[Any]], path: str, left_out: list[str])
 
 
 def find_by_code(
-    codes: Sequence[types.CodeType], rest: Rest
+    codes: Sequence[types.CodeType], rest: Rest, known: Iterable[types.FunctionType] = ()
 ) -> tuple[dict[int, list[tuple[str, types.FunctionType]]], dict[int, int]]:
     """
     Functions that were made from inner code objects, wherever they're held.
@@ -351,6 +351,7 @@ def find_by_code(
         codes: Code objects, each inside its enclosing code's constants.  The last is the control: the caller holds it just
             as often as each of the others, and nobody else holds it.
         rest: Called between steps.
+        known: Functions that nothing but suture may hold any more.
 
     Returns:
         Functions with their paths by id of the code; references left over by id of the code (running frames and
@@ -358,6 +359,9 @@ def find_by_code(
     """
     wanted = {id(c): c for c in codes}
     found: dict[int, dict[int, tuple[str, types.FunctionType]]] = {k: {} for k in wanted}
+    for function in known:
+        if id(function.__code__) in wanted:
+            found[id(function.__code__)][id(function)] = (function.__qualname__, function)
 
     def left() -> dict[int, int]:
         counts = references(codes)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from suture.engine.facts import lines_of
 from suture.errors import Refused
 
 __all__ = ["Source", "Tree", "is_test"]
@@ -64,9 +65,8 @@ class Source:
 
     @cached_property
     def lines(self) -> list[str]:
-        """Lines with their ends, as the compiler counts them: a form feed or U+2028 ends none (`splitlines` says it does)."""
-        lines = self.text.split("\n")
-        return [f"{line}\n" for line in (lines if lines[-1] else lines[:-1])]
+        """Lines with their ends, as the compiler counts them."""
+        return lines_of(self.text)
 
     @property
     def sha(self) -> str:

@@ -21,6 +21,7 @@ from suture.errors import SutureError
 from suture.ops.build import build
 from suture.ops.cli import live, render
 from suture.ops.cli.live import Show
+from suture.ops.cli.run import Run
 from suture.patch import Finding, Patch, Severity, dump, is_name
 
 __all__ = ["console", "main"]
@@ -116,7 +117,7 @@ class Verb(Protocol):
         """Do it; the exit code."""
 
 
-VERBS: tuple[Verb, ...] = (Build(), Show(), *live.VERBS)
+VERBS: tuple[Verb, ...] = (Build(), Show(), Run(), *live.VERBS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,7 +23,7 @@ from suture.report import WIDTH, words_of
 
 __all__ = ["Services", "journal_lines", "log", "nobody", "outcome", "ps"]
 
-_MOST_TARGETS, _MOST_SEATS, _MOST_CALLS = 12, 40, 4
+_MOST_TARGETS, _MOST_SEATS, _MOST_CALLS, _MOST_ERRORS = 12, 40, 4, 8
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
@@ -203,11 +203,17 @@ def _findings(found: Outcome) -> Iterator[str]:
 
 
 def _errors(found: Outcome) -> Iterator[str]:
+    """Why processes said no without a report; what several say alike, once."""
+    said: dict[tuple[str, str, str], list[str]] = {}
     for seat in found.seats:
-        if seat.error is not None:
-            yield from _wrap(f"! pid {seat.agent.pid}: {seat.error['message']} ({seat.error['code']})")
-            if seat.error["hint"]:
-                yield from _wrap(seat.error["hint"], "  -> ", "     ")
+        if (error := seat.error) is not None:
+            said.setdefault((error["message"], error["code"], error["hint"]), []).append(str(seat.agent.pid))
+    for (message, code, hint), pids in list(said.items())[:_MOST_ERRORS]:
+        who = f"{', '.join(pids[:8])}{' ...' if len(pids) > 8 else ''}"
+        yield from _wrap(f"! pid {who}: {message} ({code})")
+        yield from _wrap(hint, "  -> ", "     ") if hint else ()
+    if len(said) > _MOST_ERRORS:
+        yield f"  ... and {len(said) - _MOST_ERRORS} more (--json has all)"
 
 
 def _calls(found: Outcome) -> Iterator[str]:

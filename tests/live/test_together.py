@@ -1,0 +1,453 @@
+"""All processes or none: conflicts, faults, killed processes, interrupted and killed operators, two of them at once."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import Process, Service, until
+from suture import wire
+from suture.ops import together
+from suture.ops.cli import tables
+from suture.ops.client import Agent, hanging_up
+from suture.patch import load
+
+OLDS, NEWS = ["old"], ["new"]
+OTHER = "setattr(app.f, '__code__', (lambda: ('other', 'other')).__code__)"
+LONG = bool(os.environ.get("SUTURE_LONG"))
+
+
+class Watched(Agent):
+    """An agent's connection with somebody beside it, who may do something before and after each question."""
+
+    before: Callable[[Agent, Any], object] = staticmethod(lambda agent, kind: None)
+    after: Callable[[Agent, Any], object] = staticmethod(lambda agent, kind: None)
+
+    def ask(self, kind: Any, attached: bytes = b"", **fields: Any) -> tuple[Any, bytes]:
+        self.before(self, kind)
+        try:
+            return super().ask(kind, attached, **fields)
+        finally:
+            self.after(self, kind)
+
+
+def watched(**hooks: Callable[[Agent, Any], object]) -> type[Agent]:
+    return type("Watched", (Watched,), {name: staticmethod(hook) for name, hook in hooks.items()})
+
+
+@pytest.fixture
+def parent(service: Service) -> Process:
+    """A process that has loaded everything and forks the service's processes; it has no agent."""
+    (made,) = service.start(1, "suture.status()")
+    return made
+
+
+def prints(processes: list[Process]) -> list[list[int]]:
+    return [p.ask("prints()") for p in processes]
+
+
+def codes(processes: list[Process]) -> list[list[int]]:
+    return [p.ask("codes()") for p in processes]
+
+
+def words(processes: list[Process]) -> list[list[str]]:
+    return [p.ask("words()") for p in processes]
+
+
+def nothing_held(processes: list[Process]) -> None:
+    for process in processes:
+        until(lambda: process.ask("settled()") is None, "something is still prepared")
+
+
+def told(outcome: together.Outcome, service: Service) -> str:
+    """Its words; they fit a screen."""
+    text = tables.outcome(outcome, [], load(service.patch.read_bytes()), "--service game")
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    return text
+
+
+def states(outcome: together.Outcome) -> dict[int, str]:
+    return {s.agent.pid: s.state for s in outcome.seats}
+
+
+# ---------------------------------------------------------------- one says no
+
+
+def test_one_conflict_stops_all(service: Service, parent: Process) -> None:
+    """One of five runs other code: nobody is changed, the report names it, and the others can have the patch."""
+    processes = service.fork(parent, 5)
+    odd, others = processes[2], [*processes[:2], *processes[3:]]
+    odd.ask(OTHER)
+    before = prints(processes)
+    said = service.suture("apply", service.patch, "--service", "game")
+    assert (said.code, said.out, prints(processes) == before) == (1, "", True)
+    assert "1 of 5 processes" in said.err
+    assert f"pid {odd.pid}" in said.err
+    assert "Nothing was changed in any process" in said.err
+    again = service.suture("apply", service.patch, "--service", "game", "--json")
+    assert (again.code, again.state()) == (1, {p.pid: "refused" if p is odd else "discarded" for p in processes})
+    assert prints(processes) == before
+    nothing_held(processes)
+    chosen = [word for p in others for word in ("--pid", p.pid)]
+    assert service.suture("apply", service.patch, *chosen).code == 0
+    assert words(others) == [NEWS] * 4
+    status = service.suture("status", "--json")
+    assert (status.code, [r["pid"] for r in status.json["remarks"] if r["code"] == "without-patch"]) == (1, [odd.pid])
+
+
+def late_no(service: Service, processes: list[Process], odd: Process, **more: Callable[[Agent, Any], object]) -> together.Outcome:
+    """An apply in which one process changes its own function after all have prepared, and the others have switched before it."""
+    switched = threading.Semaphore(0)
+
+    def before(agent: Agent, kind: Any) -> None:
+        if kind is wire.Commit and agent.pid == odd.pid:
+            for _ in processes[1:]:
+                assert switched.acquire(timeout=60)
+            odd.ask(OTHER)
+
+    def after(agent: Agent, kind: Any) -> None:
+        more.get("after", lambda *_: None)(agent, kind)
+        if kind is wire.Commit:
+            switched.release()
+
+    agents = service.agents(processes, watched(before=before, after=after))
+    with hanging_up(agents):
+        return together.apply(agents, service.patch.read_bytes())
+
+
+def test_no_behind_the_first_switch(service: Service, parent: Process) -> None:
+    """Those that have switched go back to the code that they had; the report names each."""
+    processes = service.fork(parent, 5)
+    odd, others = processes[1], [processes[0], *processes[2:]]
+    before = codes(others)
+    outcome = late_no(service, processes, odd)
+    assert states(outcome) == {p.pid: "refused" if p is odd else "put back" for p in processes}
+    assert (outcome.exit_code(), words(others), codes(others) == before) == (1, [OLDS] * 4, True)
+    assert odd.ask("app.f()") == ("other", "other")
+    text = told(outcome, service)
+    assert "4 had switched and went back" in text.replace("\n  ", " ")
+    assert "moved-meanwhile" in text
+    assert all(f"{p.pid}  put back" in text for p in others)
+    nothing_held(processes)
+
+
+def test_what_cannot_go_back_is_said(service: Service, parent: Process) -> None:
+    """A revert that is refused isn't "nothing changed": exit 2.  A journal that can't be written doesn't keep one from going back."""
+    processes = service.fork(parent, 4)
+    odd, stuck, full, plain = processes
+
+    def after(agent: Agent, kind: Any) -> None:
+        if kind is wire.Commit and agent.pid == stuck.pid:
+            stuck.ask(OTHER)
+        if kind is wire.Commit and agent.pid == full.pid:
+            full.ask("setattr(sys.modules['suture.agent.boot'].server().desk.journal, 'path', '/proc/none')")
+
+    outcome = late_no(service, processes, odd, after=after)
+    assert states(outcome) == {odd.pid: "refused", stuck.pid: "still live", full.pid: "put back", plain.pid: "put back"}
+    assert (outcome.exit_code(), words([full, plain]), stuck.ask("app.g()")) == (2, [OLDS] * 2, "new")
+    text = told(outcome, service)
+    assert "still live" in text
+    assert "changed-since" in text
+
+
+# ---------------------------------------------------------------- killed processes
+
+STEPS = ("preparing", "prepared", "committing", "committed")
+
+
+def killing(victim: Process, step: str, delay_s: float) -> type[Agent]:
+    """Connections under which one process is killed at a step."""
+    asked = wire.Prepare if step.startswith("prepar") else wire.Commit
+
+    def kill() -> None:
+        time.sleep(delay_s)
+        victim.kill()
+
+    def before(agent: Agent, kind: Any) -> None:
+        if agent.pid == victim.pid and kind is asked and step.endswith("ing"):
+            threading.Thread(target=kill).start()
+
+    def after(agent: Agent, kind: Any) -> None:
+        if agent.pid == victim.pid and kind is asked and step.endswith("ed"):
+            victim.kill()
+
+    return watched(before=before, after=after)
+
+
+def test_killed_at_any_step(service: Service, parent: Process, capsys: pytest.CaptureFixture[str]) -> None:
+    """8 processes, kill -9 of one at a random step: every survivor is wholly old or wholly new, as the report says of each."""
+    seed, runs = int(os.environ.get("SUTURE_SEED", random.randrange(10**6))), 200 if LONG else 10
+    chance, patch, processes = random.Random(seed), service.patch.read_bytes(), service.fork(parent, 8)
+    came: dict[tuple[str, str, int], int] = {}
+    began = time.monotonic()
+    for run in range(runs):
+        victim, step, delay_s = (
+            chance.choice(processes),
+            chance.choice(STEPS),
+            chance.choice((0, 0.001, 0.01, 0.05)) * chance.random(),
+        )
+        where = f"seed {seed}, run {run}: pid {victim.pid} killed while {step}, after {delay_s:.4f} s"
+        agents = service.agents(processes, killing(victim, step, delay_s))
+        with hanging_up(agents):
+            outcome = together.apply(agents, patch)
+        until(lambda: not victim.alive())
+        told(outcome, service)
+        said, alive = states(outcome), [p for p in processes if p is not victim]
+        runs_now = {p.pid: p.ask("words()") for p in alive}
+        for process in alive:
+            truth = {"live": NEWS, "discarded": OLDS, "put back": OLDS, "refused": OLDS}
+            assert runs_now[process.pid] == truth[said[process.pid]], (where, said, runs_now)
+        assert len({tuple(w) for w in runs_now.values()}) == 1, (where, said, runs_now)
+        assert said[victim.pid] in ("ended", "live"), (where, said)
+        code = outcome.exit_code()
+        assert code == (0 if said[victim.pid] == "live" else 2) if NEWS in runs_now.values() else code == 1, (where, code, said)
+        came[step, said[victim.pid], code] = came.get((step, said[victim.pid], code), 0) + 1
+        nothing_held(alive)
+        victim.side.close()
+        processes = alive
+        agents = service.agents(processes)
+        with hanging_up(agents):
+            if NEWS in runs_now.values():
+                assert together.revert(agents, "fix").exit_code() == 0, where
+        assert words(processes) == [OLDS] * 7, where
+        processes += service.fork(parent, 1)
+    with capsys.disabled():
+        counts = ", ".join(f"{n} {step} -> {state}, exit {code}" for (step, state, code), n in sorted(came.items()))
+        print(f"\n{runs} kills, seed {seed}, {time.monotonic() - began:.0f} s: {counts}")
+
+
+# ---------------------------------------------------------------- the operator is stopped
+
+STOPS = """
+import json, os, resource, signal, sys, threading
+from suture import wire
+from suture.ops import client
+asked, pid = sys.argv[1], int(sys.argv[2])
+real = client.Agent.ask
+def ask(self, kind, attached=b"", **fields):
+    if kind.__name__ == asked and self.pid == pid:
+        os.kill(pid, signal.SIGSTOP)
+    answer = real(self, kind, attached, **fields)
+    open(f"{kind.__name__}.{self.pid}", "w").close()
+    return answer
+client.Agent.ask = ask
+from suture.ops.cli.main import main
+code = main(sys.argv[3:])
+if not pid:
+    sys.stdout.flush()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(used.ru_maxrss / 1024, used.ru_utime + used.ru_stime, threading.active_count(), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def stopped(process: Process) -> bool:
+    return Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"T"
+
+
+def begun(service: Service, asked: str, victim: Process, others: list[Process], *more: str) -> subprocess.Popen[bytes]:
+    """An apply during which one process is stopped when it's asked something; the others have done it."""
+    running = service.popen("apply", service.patch, "--service", "game", *more, through=("-c", STOPS, asked, victim.pid))
+    until(lambda: stopped(victim))
+    until(lambda: all((service.folder / f"{asked}.{process.pid}").exists() for process in others))
+    assert words(others) == [OLDS if asked == "Prepare" else NEWS] * len(others)
+    return running
+
+
+def taken(running: subprocess.Popen[bytes]) -> None:
+    """Wait until a signal has come: two of a kind that wait are one."""
+    until(lambda: b"ShdPnd:\t0000000000000000" in Path(f"/proc/{running.pid}/status").read_bytes())
+    used = _switches(running.pid)
+    until(lambda: _switches(running.pid) > used + 4)  # and its main thread has looked up a few times since
+
+
+def _switches(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.partition("voluntary_ctxt_switches:")[2].split()[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "hang-up"])
+def test_ctrl_c_before_the_first_switch(service: Service, parent: Process, number: int) -> None:
+    """One hangs in its preparation: exit 1, and nothing is changed anywhere, not even when it goes on."""
+    processes = service.fork(parent, 3)
+    victim, *others = processes
+    before = prints(processes)
+    running = begun(service, "Prepare", victim, others)
+    running.send_signal(number)
+    said = service.said(running)
+    assert (said.code, said.out) == (1, "")
+    assert said.err.startswith("error: Interrupted fix-")
+    assert "Nothing was changed in any process" in said.err
+    victim.kill(signal.SIGCONT)
+    nothing_held(processes)
+    assert prints(processes) == before
+    assert service.suture("apply", service.patch, "--service", "game").code == 0
+    assert words(processes) == [NEWS] * 3
+
+
+def test_ctrl_c_behind_the_first_switch(service: Service, parent: Process) -> None:
+    """The first waits for all, the second doesn't: who has switched goes back, of whom nothing is known it's said, exit 2."""
+    processes = service.fork(parent, 3)
+    victim, *others = processes
+    before = codes(others)
+    running = begun(service, "Commit", victim, others, "--json")
+    running.send_signal(signal.SIGINT)
+    taken(running)
+    running.send_signal(signal.SIGINT)
+    said = service.said(running, "--json")
+    assert (said.code, said.state()) == (2, {victim.pid: "unknown", **{p.pid: "put back" for p in others}})
+    assert (codes(others), said.json["interrupted"]) == (before, True)
+    victim.kill(signal.SIGCONT)
+    nothing_held(processes)
+    assert victim.ask("words()") in (OLDS, NEWS)
+
+
+def test_ctrl_c_that_is_waited_for(service: Service, parent: Process) -> None:
+    """Behind the first switch: all that have begun end, and all go back: exit 1."""
+    processes = service.fork(parent, 3)
+    victim, *others = processes
+    before = codes(processes)
+    running = begun(service, "Commit", victim, others)
+    running.send_signal(signal.SIGINT)
+    taken(running)
+    victim.kill(signal.SIGCONT)
+    said = service.said(running)
+    assert (said.code, codes(processes)) == (1, before)
+    assert "3 had switched and went back" in said.err
+
+
+def test_killed_operator(service: Service, parent: Process) -> None:
+    """kill -9 while all but one have prepared: all let go, nothing is changed, and the next apply works."""
+    processes = service.fork(parent, 3)
+    victim, *others = processes
+    before = prints(processes)
+    running = begun(service, "Prepare", victim, others)
+    running.kill()
+    running.communicate()
+    nothing_held(others)
+    victim.kill(signal.SIGCONT)
+    nothing_held(processes)
+    assert prints(processes) == before
+    assert service.suture("apply", service.patch, "--service", "game").code == 0
+    assert words(processes) == [NEWS] * 3
+
+
+def test_stuck_process_keeps_no_lease_from_being_renewed(
+    service: Service, parent: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is stopped after it has prepared: the others' leases are renewed all the same."""
+    monkeypatch.setattr(together, "LEASE_S", 2.0)
+    monkeypatch.setattr(together, "_RENEW_S", 0.2)
+    processes = service.fork(parent, 3)
+    slow, stuck, plain = processes
+    renewed = threading.Event()
+
+    def before(agent: Agent, kind: Any) -> None:
+        if kind is wire.Prepare and agent.pid == slow.pid:
+            for process in (stuck, plain):
+                until(lambda: process.ask("settled()"))
+            stuck.kill(signal.SIGSTOP)
+            until(lambda: stopped(stuck))
+            first = plain.ask("sys.modules['suture.agent.boot'].server().desk.lease_ends")
+            until(lambda: plain.ask("sys.modules['suture.agent.boot'].server().desk.lease_ends") > first + 4)
+            renewed.set()
+            stuck.kill(signal.SIGCONT)
+
+    agents = service.agents(processes, watched(before=before))
+    with hanging_up(agents):
+        outcome = together.apply(agents, service.patch.read_bytes())
+    assert renewed.is_set()
+    assert outcome.exit_code() in (0, 1), states(outcome)
+    assert words(processes) == [NEWS if outcome.exit_code() == 0 else OLDS] * 3
+
+
+# ---------------------------------------------------------------- two operators
+
+
+def test_who_holds_it_is_told(service: Service, parent: Process) -> None:
+    """Another one has prepared: exit 1 with that one's pid; nothing is changed; when it has let go, all is well."""
+    processes = service.fork(parent, 3)
+    (holder,) = service.agents(processes[1:2])
+    with hanging_up([holder]):
+        ready, _ = holder.ask(wire.Prepare, service.patch.read_bytes(), lease_s=60.0)
+        said = service.suture("apply", service.patch, "--all")
+        assert (said.code, f"pid {os.getpid()} (uid {os.geteuid()}) has prepared fix-" in said.err.replace("\n  ", " ")) == (
+            1,
+            True,
+        )
+        assert "(busy)" in said.err
+        assert words(processes) == [OLDS] * 3
+        revert = service.suture("revert", "fix", "--all", "--json")
+        assert (revert.code, revert.json["processes"][1]["error"]["code"]) == (1, "busy")
+        assert f"held by pid {os.getpid()}" in service.suture("ps").out
+        holder.ask(wire.Discard, token=ready.token)
+        assert service.suture("apply", service.patch, "--all").code == 0
+    assert words(processes) == [NEWS] * 3
+
+
+def test_other_operator_is_waited_for(service: Service, parent: Process) -> None:
+    """It lets go while we look: we come back and go in."""
+    processes = service.fork(parent, 3)
+    (holder,) = service.agents(processes[1:2])
+    holder.ask(wire.Prepare, service.patch.read_bytes(), lease_s=60.0)
+
+    def after(agent: Agent, kind: Any) -> None:
+        if kind is wire.Prepare and agent.pid == processes[1].pid:
+            holder.close()
+
+    agents = service.agents(processes, watched(after=after))
+    with hanging_up([*agents, holder]):
+        outcome = together.apply(agents, service.patch.read_bytes())
+    assert (outcome.exit_code(), words(processes)) == (0, [NEWS] * 3)
+
+
+def test_two_operators_at_once(service: Service, parent: Process) -> None:
+    """Each goes in, or is told who is at it; whatever the order, all processes run the same."""
+    processes = service.fork(parent, 4)
+    ends = []
+    for _ in range(4):
+        running = [service.popen("apply", service.patch, "--all", "--json") for _ in range(2)]
+        said = [service.said(r, "--json") for r in running]
+        codes = sorted(s.code for s in said)
+        assert codes in ([0, 0], [0, 1], [1, 1]), [s.out for s in said]
+        nothing_held(processes)
+        assert words(processes) == [NEWS if 0 in codes else OLDS] * 4
+        for one in said:
+            errors = {row["error"]["code"] for row in one.json["processes"] if row["error"]}
+            assert errors == ({"busy"} if one.code else set())
+        ends.append(codes)
+        if 0 in codes:
+            assert service.suture("revert", "fix", "--all").code == 0
+    assert [0, 0] in ends or [0, 1] in ends, ends
+
+
+# ---------------------------------------------------------------- many
+
+
+def test_64_processes(service: Service, parent: Process, capsys: pytest.CaptureFixture[str]) -> None:
+    """One command patches them all; what it took is printed."""
+    processes = service.fork(parent, 64)
+    began = time.monotonic()
+    said = service.suture("apply", service.patch, "--service", "game", "--json", through=("-c", STOPS, "", 0))
+    took_s = time.monotonic() - began
+    assert (said.code, set(said.state().values()), len(said.state())) == (0, {"live"}, 64), said.err
+    assert words(processes) == [NEWS] * 64
+    mib, cpu_s, threads = said.err.split()
+    with capsys.disabled():
+        print(f"\n64 processes: {took_s:.1f} s, the operator {float(cpu_s):.1f} s of CPU and {float(mib):.0f} MiB; prepared in "
+              f"{said.json['prepared_s']:.2f} s")  # fmt: skip
+    assert threads == "1"
+    table = service.suture("apply", service.patch, "--service", "game")
+    assert (table.code, "live in 64 of 64" in table.out, "... and 24 more" in table.out) == (0, True, True)
+    assert service.suture("status").code == 1  # their parent has no agent
+    assert service.suture("revert", "fix", "--all").code == 0
+    assert words(processes) == [OLDS] * 64
