@@ -137,7 +137,7 @@ class Story:
         report = self.terminal.report()
         must(
             said.code == 0 and report["state"] == "committed",
-            f"the switch took {report['commit_us']:.0f} us, all of it in the server {sum(report['phase_ms'].values()):.0f} ms",
+            f"the switch took {report['commit_us']:.0f} us, all of it with the report {sum(report['phase_ms'].values()):.0f} ms",
         )
         inside = said.text.count("inside old code: pid ")
         limit = time.monotonic() + 30
