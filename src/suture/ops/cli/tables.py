@@ -190,8 +190,9 @@ def _findings(found: Outcome) -> Iterator[str]:
     order = sorted(said.items(), key=lambda item: _ORDER.get(item[0][0], 3))
     notes: Counter[str] = Counter()
     for (severity, code, target, message, hint), seats in order:
-        elsewhere = code == "live-nowhere" and len(seats) < len(found.seats)  # a parent that has only armed it: as it should be
-        if elsewhere or (severity == "note" and found.verb != "plan"):
+        if code == "live-nowhere" and len(seats) < len(found.seats):
+            continue  # a parent that has only armed it: as it should be
+        if severity == "note" and found.verb != "plan":
             notes[code] += 1
             continue
         yield from words_of(Finding(code, Severity(severity), target, message, hint))
