@@ -197,12 +197,9 @@ class Engine:
         if self._lock._is_owned():  # type: ignore[attr-defined]  # from inside an expression that a patch evaluates
             yield False
             return
-        with self._lock:
-            try:
-                self._settle()
-                yield True
-            finally:
-                self.finder.tidy()
+        with self._lock, self.finder:
+            self._settle()
+            yield True
 
     # ------------------------------------------------------------ what imports have done
 
