@@ -319,8 +319,11 @@ class Services:
                         yield _remark(service, facts.pid, "conflict", words, finding.get("hint", ""))
                 yield from self._loops(service, facts.pid, report)
         for parent in sorted({f.ppid for f, _ in members} - self._pids) if patches else ():
-            forked = any(_forked(parent, f.pid) for f, _ in members if f.ppid == parent)
-            if parent > 1 and (forked or any(_spawned(f.pid) for f, _ in members if f.ppid == parent)):
+            children = [f.pid for f, _ in members if f.ppid == parent]
+            if any(all((pid, i) in self._deployed for i in patches) for pid in children):
+                continue  # what the next ones start from holds the fix
+            forked = any(_forked(parent, pid) for pid in children)
+            if parent > 1 and (forked or any(map(_spawned, children))):
                 words = f"parent {parent} has no agent: children that it makes from now on run OLD CODE"
                 hint = "install() before it forks (gunicorn: --preload)"
                 hint = hint if forked else "they start from the disk: apply again, or put the new source there"
