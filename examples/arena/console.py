@@ -4,9 +4,8 @@ The operator's console: a port on loopback, one command a line, one line of JSON
     status          players, ticks, what is held and whether it works right
     ticks           the worst tick since this was last asked, in ms
     fingerprint     a digest of the game's code
-    plan FILE       what a patch would do                    (suture)
-    apply FILE      take it live                             (suture)
-    drain SECONDS   wait until nobody is in code that the last patch replaced
+    patches         ids of the live patches                  (suture)
+    apply FILE      take a patch live                        (suture)
     revert ID       take it back                             (suture)
     hotfix FILE     execute a hotfix file                    (suture)
     reload DIR      copy the source from there and importlib.reload it
@@ -34,7 +33,6 @@ class Console:
 
     def __init__(self, server):
         self.server = server
-        self.drained = None
 
     async def serve(self, reader, writer):
         """Answer one operator until they leave, or stop the server."""
@@ -65,20 +63,17 @@ class Console:
     async def do_fingerprint(self, _):
         return {"fingerprint": probe.fingerprint()}
 
-    async def do_plan(self, path):
-        return _told(await _aside(suture.plan, path))
+    async def do_patches(self, _):
+        return {"patches": [report.patch_id for report in suture.status()]}
 
     async def do_apply(self, path):
-        return self._done(await asyncio.wrap_future(suture.apply_soon(path)))
+        return _told(await asyncio.wrap_future(suture.apply_soon(path)))
 
     async def do_hotfix(self, path):
-        return self._done(await _aside(suture.do_hotfix, path))
+        return _told(await _aside(suture.do_hotfix, path))
 
     async def do_revert(self, patch_id):
-        return self._done(await _aside(suture.revert, patch_id))
-
-    async def do_drain(self, seconds):
-        return {"done": await _aside(self.drained.wait, float(seconds)), "left": self.drained.left()}
+        return _told(await _aside(suture.revert, patch_id))
 
     async def do_reload(self, folder):
         await _aside(_reload, folder)
@@ -91,10 +86,6 @@ class Console:
     async def do_stop(self, _):
         self.server.stopping.set()
         return {"ok": True}
-
-    def _done(self, report):
-        self.drained = report.drained
-        return _told(report)
 
 
 def _told(report):

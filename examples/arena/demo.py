@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the folder that holds the package arena
 
-from arena.stage import HERE, Arena, fixed, suture, tree
+from arena.stage import HERE, Arena, Terminal, fixed, tree
 
 START = time.monotonic()
 held = []  # facts so far
@@ -65,11 +65,16 @@ class Story:
     def __init__(self, folder, players, *, quick):
         self.folder = Path(folder)
         self.players = players
-        self.window_s = 0.5 if quick else 2.0
+        self.window_s = 0.5 if quick else 1.5
         self.rounds = 1 if quick else 3
         self.old = tree(self.folder / "old")
         self.new = tree(self.folder / "new", fixed())
-        self.patch = self.folder / "q1731.suture"
+        self.patch = "q1731.suture"
+        self.terminal = Terminal(folder)
+
+    def arena(self, name, *changes, players=None):
+        """A fresh server with its players."""
+        return Arena(tree(self.folder / name, *changes), players or self.players, self.terminal.run_dir)
 
     def see(self, arena, *, wrong):
         """Look through the players' eyes for a while; *wrong*: whether the bug should be there."""
@@ -108,51 +113,61 @@ class Story:
     def build(self):
         """The patch, from two trees of source."""
         heading("a patch, from two versions of the source")
-        print("$ suture build old/ new/ -o q1731.suture")
-        print(
-            suture("build", self.old, self.new, "-o", self.patch, "--reason", "armour hurts").replace(f"{self.folder}/", ""), end=""
-        )
-        shown = suture("show", self.patch).splitlines()
+        said = self.terminal.suture("build", "old", "new", "-o", self.patch, "--reason", "armour hurts", "--author", "ops")
+        said.show()
+        shown = self.terminal.suture("show", self.patch).text.splitlines()
         print("\n".join(line for line in shown if line.startswith(("arena.", "-", "+"))))
+        must(said.code == 0 and shown, "built")
 
     def plan(self, arena):
         """What would happen."""
-        heading("the plan")
+        heading("the operator's terminal: who is there, and what would happen")
+        self.terminal.suture("ps").show()
         before = arena.fingerprint()
-        answer = arena.ask("plan", self.patch)
-        print(answer["words"])
-        must(answer["ok"] and arena.fingerprint() == before, f"nothing was changed: fingerprint {before} before and after")
+        said = self.terminal.suture("plan", self.patch, "--service", "arena")
+        said.show()
+        must(said.code == 0 and arena.fingerprint() == before, f"nothing was changed: fingerprint {before} before and after")
 
     def apply(self, arena):
         """The fix, while players act."""
         heading("apply, while they play")
         asked = time.monotonic()
-        answer = arena.ask("apply", self.patch)
-        print(answer["words"])
+        said = self.terminal.suture("apply", self.patch, "--service", "arena")
+        said.show()
+        report = self.terminal.report()
         must(
-            answer["ok"],
-            f"the switch took {answer['commit_us']:.0f} us, all of it with the report {answer['caller_blocked_ms']:.0f} ms",
+            said.code == 0 and report["state"] == "committed",
+            f"the switch took {report['commit_us']:.0f} us, all of it with the report {sum(report['phase_ms'].values()):.0f} ms",
         )
-        drain = arena.ask("drain", 30)
-        inside = len(answer["listed"])
-        must(inside and drain["done"], f"calls inside old code: {inside} after the switch, {drain['left']} now")
+        inside = said.text.count("inside old code: pid ")
+        limit = time.monotonic() + 30
+        while (left := self.terminal.report()["inside_old"]) and time.monotonic() < limit:
+            time.sleep(0.1)
+        must(inside and left == 0, f"calls inside old code: {inside} after the switch, {left} now")
         self.see(arena, wrong=False)
         first, last = arena.players.first_right_ms(asked), arena.players.last_wrong_ms(asked)
         must(first is not None, f"first right hit {first or 0:.0f} ms after the command, last wrong hit {last:.0f} ms")
         _, count, right = arena.held()
         must(right == count, f"held callbacks that work right: {right} of {count}")
         self.connected(arena)
+        said = self.terminal.suture("status")
+        said.show()
+        must(said.code == 0, "status: as asked")
 
     def refusal(self):
         """A server that runs other code."""
         heading("a refusal: the same patch, on a server that runs other code")
         text = (HERE / "combat.py").read_text().replace("return attack + armour", "return attack + 2 * armour")
-        with Arena(tree(self.folder / "other", {"combat.py": text}), min(20, self.players)) as arena:
+        with self.arena("other", {"combat.py": text}, players=min(20, self.players)) as arena:
             before = arena.fingerprint()
-            answer = arena.ask("apply", self.patch)
-            print(answer["words"])
-            misfits = {f["target"] for f in answer["findings"] if f["severity"] == "error"}
-            must(not answer["ok"], f"refused: {len(misfits)} of {len(answer['changed'])} targets doesn't fit, so none was changed")
+            said = self.terminal.suture("apply", self.patch, "--service", "arena")
+            said.show()
+            (seat,) = self.terminal.reads("plan", self.patch, "--service", "arena")["processes"]
+            misfits = {f["target"] for f in seat["report"]["findings"] if f["severity"] == "error"}
+            must(
+                said.code == 1 and misfits,
+                f"refused: {len(misfits)} of {len(seat['report']['changed'])} targets doesn't fit, so none was changed",
+            )
             must(arena.fingerprint() == before, f"nothing was changed: fingerprint {before} before and after")
 
     def table(self):
@@ -161,10 +176,15 @@ class Story:
         print(f"{'':9}{'held callbacks':>20}{'wrong hits':>13}{'worst tick':>14}{'over the':>11}")
         print(f"{'':9}{'on new code':>20}{'a second':>13}{'late by ms':>14}{'control':>11}")
         source = self.new / "arena"
-        ways = {"nothing": (), "reload": ("reload", source), "setattr": ("setattr", source), "suture": ("apply", self.patch)}
+        ways = {
+            "nothing": (),
+            "reload": ("reload", source),
+            "setattr": ("setattr", source),
+            "suture": ("apply", self.folder / self.patch),
+        }
         rows = {}
         for name, command in ways.items():
-            with Arena(tree(self.folder / name), self.players) as arena:
+            with self.arena(name) as arena:
                 rows[name], patch_id = self.way(arena, command)
                 print(f"{name:9}{rows[name].words(rows['nothing'])}", flush=True)
                 if name == "suture":
@@ -196,7 +216,9 @@ class Story:
     def revert(self, arena, patch_id):
         """Out again."""
         heading("revert, on the last of them: the bug is back")
-        must(arena.ask("revert", patch_id)["ok"], f"suture.revert({patch_id!r})")
+        said = self.terminal.suture("revert", patch_id, "--service", "arena")
+        said.show()
+        must(said.code == 0 and not arena.ask("patches")["patches"], "taken back: no patch is live")
         self.see(arena, wrong=True)
         _, count, right = arena.held()
         must(right == 0, f"held callbacks that work right: {right} of {count}")
@@ -211,7 +233,7 @@ def main():
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="arena-") as folder:
         story = Story(folder, asked.players, quick=asked.quick)
-        with Arena(story.old, story.players) as arena:
+        with Arena(story.old, story.players, story.terminal.run_dir) as arena:
             story.hurt(arena)
             story.by_hand(arena)
             story.build()

@@ -1,5 +1,5 @@
 """
-The server: the players' port, a tick loop, raids, a thread pool, and a console port for its operator.
+The server: the players' port, a tick loop, raids, a thread pool, a console port, and suture's agent for its operator.
 
 ``python -m arena.server`` prints its two ports as one line of JSON, and serves until the console says stop or its standard
 input is closed.
@@ -75,7 +75,8 @@ class Server:
 
 async def main():
     """Serve."""
-    suture.status()  # loads the engine now: later nothing is read from disk, and no tick waits for it
+    suture.install(service="arena")  # from here on ``suture apply fix.suture --service arena`` reaches it
+    suture.status()  # loads the engine now, not beside the first ticks: later nothing is read from disk
     server = Server()
     players = await asyncio.start_server(server.play, "127.0.0.1", 0, backlog=512)
     console = await asyncio.start_server(Console(server).serve, "127.0.0.1", 0)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -40,22 +41,50 @@ def environment(*folders):
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (*folders, suture))), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def suture(*words):
-    """The command ``suture``; what it prints."""
-    command = [sys.executable, "-m", "suture", *map(str, words)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=HANGS_S, check=False)
-    if done.returncode:
-        raise SystemExit(f"demo: suture {words[0]} ended with {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
+@dataclass(frozen=True)
+class Said:
+    """What the command ``suture`` said: its exit code, and all that it printed."""
+
+    words: tuple[str, ...]
+    code: int
+    text: str
+
+    def show(self):
+        """As in a terminal."""
+        print(f"$ suture {shlex.join(self.words)}\n{self.text.rstrip()}")
+
+
+class Terminal:
+    """The operator's, in a folder; agents are found in the folder ``run`` there."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.run_dir = self.folder / "run"
+
+    def suture(self, *words):
+        """The command."""
+        command = [sys.executable, "-m", "suture", *words]
+        env = {**environment(), "SUTURE_DIR": str(self.run_dir)}
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=HANGS_S, check=False)
+        return Said(words, done.returncode, done.stdout + done.stderr)
+
+    def reads(self, *words):
+        """What it says with ``--json``."""
+        return json.loads(self.suture(*words, "--json").text)
+
+    def report(self):
+        """Of the one patch that is live in the one server, as of now."""
+        (process,) = self.reads("status", "--service", "arena")["processes"]
+        return process["reports"][-1]
 
 
 class Child:
     """A Python process that ends with us, or with ``close``: whichever comes first closes its standard input."""
 
-    def __init__(self, source, module, *args):
+    def __init__(self, source, module, *args, **env):
         command = [sys.executable, "-m", module, *map(str, args)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, cwd=source, env=environment(source), **pipes)
+        self.process = subprocess.Popen(command, cwd=source, env={**environment(source), **env}, **pipes)
 
     def close(self):
         """End it."""
@@ -145,10 +174,10 @@ class Players(Child):
 
 
 class Arena(Child):
-    """A server that runs a tree of source, its console, and its players."""
+    """A server that runs a tree of source, its console, and its players; its agent can be found in *run_dir*."""
 
-    def __init__(self, source, players):
-        super().__init__(source, "arena.server")
+    def __init__(self, source, players, run_dir):
+        super().__init__(source, "arena.server", SUTURE_DIR=str(run_dir))
         ports = json.loads(self.process.stdout.readline() or "{}")
         if not ports:
             raise SystemExit("demo: the server ended before it served")

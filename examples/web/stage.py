@@ -51,11 +51,14 @@ class House:
         ours = Path(find_spec("suture").origin).parent.parent
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("SUTURE", "PYTHON"))},
-            "SUTURE_DIR": f"{folder}/run",
             "PYTHONPATH": os.pathsep.join(map(str, (self.folder / "old", ours))),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONWARNINGS": "ignore::DeprecationWarning",  # the servers' own
         }
+
+    def move(self, name):
+        """Another run directory: no journal of others."""
+        self.env["SUTURE_DIR"] = str(self.folder / f"run-{name}")
 
     def suture(self, *words):
         """The operator's command: exit code, what it printed, and when it was called and ended."""

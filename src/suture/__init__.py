@@ -205,6 +205,21 @@ def install(*, service: str = "", peers: str = "user", run_dir: str | PathLike[s
         boot.install(_engine, version=__version__, service=service, peers=peers, run_dir=run_dir)
 
 
+def _begin() -> None:
+    """
+    What ``suture run`` has asked for by the environment: install before the program's first line, engine included.
+
+    The program may bring gevent, become another user or change its root in its next line.  Called by the line of
+    ``suture.pth`` and by agent/start/sitecustomize.py.
+    """
+    import os
+
+    if os.environ.get("SUTURE_RUN") and os.environ.get("SUTURE", "").strip().lower() != "off":
+        from suture.agent import boot
+
+        boot.install(_engine, version=__version__, service=os.environ.get("SUTURE_SERVICE", ""), load_now=True)
+
+
 def uninstall() -> None:
     """Take the agent out again: its thread, its socket, its descriptors.  Patches that are live stay live."""
     import sys

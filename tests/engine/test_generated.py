@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import os
 import sys
 import types
 from collections.abc import Iterator
@@ -280,7 +279,7 @@ class Live:
 
 
 LAWS = settings(
-    max_examples=5 if "SUTURE_TEST_PATH" in os.environ else 25,  # a few where coverage_run.py measures: a tracer is slow
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

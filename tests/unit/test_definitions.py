@@ -100,10 +100,10 @@ def test_which_inner_function_became_which(old: str, new: str, pairs: str, alone
     """By place where there are as many; else equal ones first, and one that is left on both sides; more can't be told."""
 
     def lambdas(numbers: str) -> Any:
-        return inner_codes(body(f"return [{', '.join(f'lambda: 10{n}' for n in numbers.split())}]"))
+        return inner_codes(body("return [" + ",\n".join(f"lambda: 1000{n}" for n in numbers.split()) + "]"))
 
     def number(c: types.CodeType) -> str:
-        return str(next(v for v in (*c.co_consts, c.co_code[1] if sys.version_info >= (3, 14) else None) if type(v) is int))[-1]
+        return str(next(v for v in c.co_consts if type(v) is int))[-1]
 
     made, left = pair_codes(lambdas(old), lambdas(new))
     assert " ".join(number(a) + number(b) for a, b in made) == pairs

@@ -212,6 +212,8 @@ class Desk:
 
     def _facts(self, number: int) -> wire.PsAnswer:
         held = self.held
+        reports = () if self._target is None else self._target.status()
+        conflicts = [f"{f.code}: {f.message}" for r in reports for f in r.findings if f.code in ("conflict", "past-the-hook")]
         return wire.PsAnswer(
             number,
             service=self._service,
@@ -223,9 +225,9 @@ class Desk:
             since_s=round(_now() - self.since, 3),
             peers=self._peers,
             observe=self._observe,
-            patches=() if self._target is None else tuple(r.patch_id for r in self._target.status()),
+            patches=tuple(r.patch_id for r in reports),
             holder=f"{held.caller.peer}, {held.patch_id}, {_now() - held.since:.1f} s" if held else "",
-            failure=self.failure,
+            failure=self.failure or "; ".join(conflicts)[:400],
         )
 
     # ------------------------------------------------------------ two phases

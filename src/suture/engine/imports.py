@@ -185,6 +185,13 @@ class Finder:
             while self in sys.meta_path:
                 sys.meta_path.remove(self)
 
+    def __enter__(self) -> None:
+        """A transaction begins."""
+
+    def __exit__(self, *_: object) -> None:
+        """It has ended."""
+        self.tidy()
+
     def forked(self) -> None:
         """In a child: other threads' imports don't go on here."""
         for applied in self.stack:

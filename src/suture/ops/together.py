@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -288,6 +288,28 @@ def status(agents: Sequence[Agent]) -> tuple[list[tuple[wire.PsAnswer, list[dict
     with Stop() as stop:
         _each([Seat(a) for a in agents], ask, stop, hang_up_at=1)
     return [rows[id(a)] for a in agents if id(a) in rows], troubles
+
+
+def deployed(agents: Sequence[Agent], lacking: Sequence[tuple[int, int, str]]) -> frozenset[tuple[int, str]]:
+    """
+    Who has a patch's code without the patch: it was started from source that holds the fix.
+
+    Args:
+        lacking: Each (pid that lacks it, pid that has it, patch id).
+
+    Returns:
+        Each (pid, patch id).
+    """
+    by_pid = {a.pid: a for a in agents}
+    found: set[tuple[int, str]] = set()
+    for pid, having, patch_id in lacking:
+        with suppress(Lost, SutureError, KeyError):
+            text = by_pid[having].ask(wire.Show, patch_id=patch_id)[1]
+            answer, attached = by_pid[pid].ask(wire.Plan, text)
+            changed = json.loads(attached or b"{}").get("changed", ())
+            if answer.ok and changed and all(row["status"] == "already-fixed" for row in changed):
+                found.add((pid, patch_id))
+    return frozenset(found)
 
 
 # ---------------------------------------------------------------- steps

@@ -15,9 +15,7 @@ def _agent(here):  # type: ignore[no-untyped-def]
     home = os.path.dirname(os.path.dirname(os.path.dirname(here)))
     sys.path.append(home)
     try:
-        from suture.agent.begin import begin
-
-        begin()
+        __import__("suture")._begin()
     except Exception:  # noqa: BLE001 - the program starts without us
         pass
     finally:

@@ -230,8 +230,9 @@ class Status:
             if not agents:
                 return _nobody(args, troubles)
             rows, silent = together.status(agents)
-        troubles += silent
-        found = tables.Services(rows, troubles)
+            troubles += silent
+            found = tables.Services(rows, troubles)
+            found.tell_deployed(together.deployed(agents, found.lacking()))
         code = OK if found.as_asked() else NO
         if args.json:
             _print_json(_head(args, code, troubles) | found.to_json())

@@ -190,8 +190,9 @@ def _findings(found: Outcome) -> Iterator[str]:
     order = sorted(said.items(), key=lambda item: _ORDER.get(item[0][0], 3))
     notes: Counter[str] = Counter()
     for (severity, code, target, message, hint), seats in order:
-        elsewhere = code == "live-nowhere" and len(seats) < len(found.seats)  # a parent that has only armed it: as it should be
-        if elsewhere or (severity == "note" and found.verb != "plan"):
+        if code == "live-nowhere" and len(seats) < len(found.seats):
+            continue  # a parent that has only armed it: as it should be
+        if severity == "note" and found.verb != "plan":
             notes[code] += 1
             continue
         yield from words_of(Finding(code, Severity(severity), target, message, hint))
@@ -264,7 +265,27 @@ class Services:
         for facts, reports in self._rows:
             self._services.setdefault(facts.service, []).append((facts, reports))
         self._patches = {name: self._of(members) for name, members in self._services.items()}
+        self._deployed: frozenset[tuple[int, str]] = frozenset()
         self._remarks = [r for name in self._services for r in self._said(name)]
+
+    def lacking(self) -> list[tuple[int, int, str]]:
+        """Who lacks a patch that others of its service have, one who has it, and which."""
+        return [
+            (facts.pid, having[0].pid, patch_id)
+            for name, members in self._services.items()
+            for patch_id in self._patches[name]
+            if (having := [f for f, reports in members if patch_id in {r["patch_id"] for r in reports}])
+            for facts, reports in members
+            if patch_id not in {r["patch_id"] for r in reports}
+        ]
+
+    def tell_deployed(self, deployed: frozenset[tuple[int, str]]) -> None:
+        """These (pid, patch id) were started from source that holds the fix: nothing differs."""
+        self._deployed = deployed
+        self._remarks = [r for name in self._services for r in self._said(name)]
+
+    def _from_disk(self, service: str, patch_id: str) -> int:
+        return sum((facts.pid, patch_id) in self._deployed for facts, _ in self._services[service])
 
     @staticmethod
     def _of(members: Sequence[tuple[wire.PsAnswer, list[dict[str, Any]]]]) -> dict[str, list[dict[str, Any]]]:
@@ -283,6 +304,8 @@ class Services:
         members, patches = self._services[service], self._patches[service]
         for facts, reports in members:
             for patch_id in patches.keys() - {r["patch_id"] for r in reports}:
+                if (facts.pid, patch_id) in self._deployed:
+                    continue
                 started = time.strftime("%H:%M", time.localtime(time.time() - facts.since_s))
                 words = f"its agent is from {started}, its parent is {facts.ppid}: it runs without {patch_id}: OLD CODE"
                 hint = f"suture apply FILE --service {service or '...'} (live ones are skipped)"
@@ -296,8 +319,11 @@ class Services:
                         yield _remark(service, facts.pid, "conflict", words, finding.get("hint", ""))
                 yield from self._loops(service, facts.pid, report)
         for parent in sorted({f.ppid for f, _ in members} - self._pids) if patches else ():
-            forked = any(_forked(parent, f.pid) for f, _ in members if f.ppid == parent)
-            if parent > 1 and (forked or any(_spawned(f.pid) for f, _ in members if f.ppid == parent)):
+            children = [f.pid for f, _ in members if f.ppid == parent]
+            if any(all((pid, i) in self._deployed for i in patches) for pid in children):
+                continue  # what the next ones start from holds the fix
+            forked = any(_forked(parent, pid) for pid in children)
+            if parent > 1 and (forked or any(map(_spawned, children))):
                 words = f"parent {parent} has no agent: children that it makes from now on run OLD CODE"
                 hint = "install() before it forks (gunicorn: --preload)"
                 hint = hint if forked else "they start from the disk: apply again, or put the new source there"
@@ -328,6 +354,7 @@ class Services:
                         "patch_id": i,
                         "live": len(r) - _armed(r),
                         "armed": _armed(r),
+                        "from_disk": self._from_disk(name, i),
                         "of": len(members),
                         "inside_old": _inside(r),
                         "since": min(x["at"] for x in r),
@@ -352,6 +379,8 @@ class Services:
                 age = _since(min(r["at"] for r in reports)) if reports else None
                 armed = _armed(reports)
                 live = f"{len(reports) - armed} of {len(members)}" + (f", {armed} armed" if armed else "")
+                disk = self._from_disk(name, patch_id)
+                live += f", {disk} from disk" if disk else ""
                 inside = _inside(reports)
                 table.append(
                     (
