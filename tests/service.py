@@ -82,11 +82,13 @@ PROGRAM = """
         return held and held.patch_id
 
     def say():
+        global side
         side = socket.socket(socket.AF_UNIX)
         side.connect(sys.argv[1])
         file = side.makefile("rw")
         print(os.getpid(), file=file, flush=True)
         for line in file:
+            signal.alarm(300)  # one that nobody asks any more ends by itself
             try:
                 value = eval(line, globals())
             except Exception as error:
@@ -98,7 +100,7 @@ PROGRAM = """
         "Children with agents of their own, if this one has none."
         for _ in range(n):
             if os.fork() == 0:
-                signal.alarm(300)
+                os.close(side.detach())
                 if sys.modules.get("suture.agent.boot") is None or sys.modules["suture.agent.boot"].server() is None:
                     install(service)
                 say()

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suture.agent.journal import Journal, Lines, login_uid, read
@@ -58,6 +58,7 @@ def test_place_by_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert len(read(str(tmp_path / "audit.log")).records) == 1
 
 
+@settings(deadline=None)  # a disk may be busy
 @given(cut=st.integers(1, 400))
 def test_a_torn_line_stays_alone(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever a crash left of the last line: the ones before are read, and the next starts afresh."""

@@ -146,7 +146,8 @@ def test_whole_story(python: str, start: Callable[..., Child], tmp_path: Path) -
     patch = fix(tmp_path)
     copy = tmp_path / "copy"
     shutil.copytree(SRC, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    child = start(python, "import app; held = app.f; suture.install(service='game')", PYTHONPATH=str(copy))
+    begin = "import app, logging; logging.basicConfig(format='%(message)s'); held = app.f; suture.install(service='game')"
+    child = start(python, begin, PYTHONPATH=str(copy))
     with child.call() as call:
         assert call.ask(wire.Ps).failure == ""
         child.ask("sys.path.clear()")

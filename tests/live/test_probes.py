@@ -200,7 +200,6 @@ def test_versions_come_back_after_a_revert(python: str, run_child: Run) -> None:
     assert out(run_child(python, HEAD + VERSIONS, "m.A.g")) == "back"
 
 
-@pytest.mark.xfail(strict=False, reason="restored for changed code only; a changed default clears it too")
 def test_versions_come_back_where_only_defaults_change(python: str, run_child: Run) -> None:
     """A store to defaults clears the version as one to the code does."""
     assert out(run_child(python, HEAD + VERSIONS, "m.f")) == "back"

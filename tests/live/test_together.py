@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -322,7 +323,7 @@ def test_ctrl_c_that_is_waited_for(service: Service, parent: Process) -> None:
     victim.kill(signal.SIGCONT)
     said = service.said(running)
     assert (said.code, codes(processes)) == (1, before)
-    assert "3 had switched and went back" in said.err
+    assert re.search("[23] had switched and went back", said.err), said.err  # the stopped one's lease may be over by then
 
 
 def test_killed_operator(service: Service, parent: Process) -> None:

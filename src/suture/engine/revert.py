@@ -114,7 +114,7 @@ class Revert:
                     settle(beneath, {id(f): code for f, code in back.put}, back.now)
         self.applied.move(State.REVERTED)
         with self.pace.phase("census"):
-            versions.restore([s.owner for s in stage.stores if s.name == "__code__"], self.pace)
+            versions.restore([s.owner for s in stage.stores if s.via is Via.SETATTR and s.name in swap.CLEARS_VERSION], self.pace)
             clear_caches(self.applied.caches)
             listed = tuple(map(str, frames.inside(old, self.pace)))
         done = {"armed": "disarmed", "left": "left"}

@@ -37,7 +37,7 @@ from suture.engine.pace import Pace, uncollected
 from suture.engine.plan import Work, cross_calls, judge, judge_live
 from suture.engine.revert import Revert
 from suture.engine.stage import MOVES, Applied, Filling, Step, clear_caches, order, settle
-from suture.engine.swap import ABSENT, Entry, Guard, Via
+from suture.engine.swap import ABSENT, CLEARS_VERSION, Entry, Guard, Via
 from suture.errors import Denied, Fault, Refused, SutureError
 from suture.patch import Change, Finding, Patch, Severity, load
 from suture.report import Process, Report, Row, State, stamp
@@ -682,7 +682,7 @@ class _Transaction(Locating, Fitting):
 
     def _after(self) -> None:
         _register_lines(self.works, self.pace)
-        functions = [s.owner for s in self.stage.stores if s.name == "__code__" and s.via is Via.SETATTR]
+        functions = [s.owner for s in self.stage.stores if s.via is Via.SETATTR and s.name in CLEARS_VERSION]
         if not versions.restore(functions, self.pace):
             self.find(
                 Finding(

@@ -153,7 +153,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # apply and revert hear it themselves, once they have begun
         return _no(args, Finding("interrupted", Severity.ERROR, "", "Ctrl-C; nothing was changed"))
     except BrokenPipeError:  # who read our words has gone; what was done is done
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN
     except OSError as error:
         found = Finding("unreadable", Severity.ERROR, str(error.filename or ""), str(error.strerror or error), "check the path")
