@@ -670,3 +670,12 @@ def test_lines_are_the_compilers(world: Any, odd: str) -> None:
     with pytest.raises(ValueError, match="2") as caught:
         m.f()
     assert traceback.extract_tb(caught.value.__traceback__)[-1].line == "raise ValueError(x)"
+
+
+def test_nobody_is_inside_after_a_revert(world: Any) -> None:
+    """The count is of calls, not of our own references."""
+    m = world.module("def f():\n    return 1\n")
+    report = applied(suture.apply(world.replace(("1", "2"))))
+    assert (report.inside_old, report.drained.done()) == (0, True)
+    back = suture.revert(report.patch_id)
+    assert (back.inside_old, back.drained.done(), m.f()) == (0, True, 1)

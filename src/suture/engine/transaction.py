@@ -108,6 +108,7 @@ class Engine:
                 applied = self._find(patch_id)
                 imports.refuse_revert(applied)
                 report, old = Revert(self.stack, applied, pace, on_step).run(VERSION)
+                del applied  # it holds what was taken out, and would be counted
             except SutureError as error:
                 return _refusal(patch_id, [Finding.of(error)], pace)
         pace.measure(report)
