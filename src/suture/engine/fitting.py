@@ -335,7 +335,7 @@ class Fitting(Context):
                     "overlap",
                     f"it was built from the source before {applied.patch_id} and covers only a part of it",
                     target=self.patch_id,
-                    hint=f"revert {applied.patch_id} first, rebuild on top of it, or replace=True (--replace) puts the rest of it back",
+                    hint=f"revert {applied.patch_id} first, rebuild on top, or replace=True (--replace) puts the rest of it back",
                 )
             self._put_back(applied)
         self.first = len(self.stage.stores)

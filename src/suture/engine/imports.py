@@ -111,7 +111,7 @@ def take_place(
                 Severity.ERROR,
                 patch.name,
                 f"it was built from the source before {applied.patch_id} and covers only a part of what that one is armed for",
-                f"revert {applied.patch_id} first, rebuild on top of it, or replace=True (--replace) puts the rest of it back",
+                f"revert {applied.patch_id} first, rebuild on top, or replace=True (--replace) puts the rest of it back",
             )
 
 
