@@ -390,13 +390,16 @@ class Locating(Context):
     def _would_arm(self, fact: FileFact | None, module: str, spec: Any, path: str | None, armed: dict[str, Any]) -> None:
         """Say what an import would do, by the text that is there now."""
         text = imports.source_of(spec.loader, module) if spec is not None else None
-        found = assemble.hash_of(text) if text is not None else text_hash(path) if path else ""
+        found = assemble.hash_of(text) if text is not None else ""
+        if fact is not None and found not in (fact.before, fact.after):  # importlib drops a last "\r"
+            found = (text_hash(path) if path else "") or found
+        no_text = bool(path) and str(path).endswith(".py") and not found
         if fact is not None and found and fact.after == found:
             note = f"{module} isn't imported here; the file has the fix already"
             self.find(Finding("not-loaded", Severity.NOTE, module, note))
             return
         armed[module] = spec
-        if fact is None or not found or fact.before == found:
+        if fact is None or (not found and not no_text) or fact.before == found:
             words = f"{module} isn't imported here yet; the fix goes in when it is, " + (
                 "before its body runs" if found and fact is not None else "if it's what the patch starts from"
             )
