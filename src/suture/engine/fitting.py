@@ -397,5 +397,5 @@ def _outer(owner: Any) -> set[tuple[int, str]]:
     """Functions that enclose a function, each by its globals and its name with ``.<locals>``."""
     if type(owner) is not types.FunctionType:
         return set()
-    parts = owner.__qualname__.split(".<locals>")
+    parts = frames.qualname_of(owner).split(".<locals>")
     return {(id(owner.__globals__), ".<locals>".join(parts[:i]) + ".<locals>") for i in range(1, len(parts))}

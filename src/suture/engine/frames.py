@@ -31,6 +31,7 @@ __all__ = [
     "inside",
     "locals_of",
     "ours",
+    "qualname_of",
     "references",
     "running_constants",
     "space_of",
@@ -48,6 +49,7 @@ _SUSPENDS = _GENERATOR | _COROUTINE | _ASYNC_GENERATOR
 _MAX_CHAIN = 1000
 _class_dict = type.__dict__["__dict__"].__get__
 _mro = type.__dict__["__mro__"].__get__
+_qualname: Any = type.__dict__["__qualname__"].__get__
 _module_dict: Any = types.ModuleType.__dict__["__dict__"].__get__  # type: ignore[index]
 
 
@@ -376,6 +378,13 @@ def space_of(module: types.ModuleType) -> dict[str, Any]:
     """A module's namespace, through the module type's own descriptor: a lazy module would load itself for ``__dict__``."""
     space: dict[str, Any] = _module_dict(module)
     return space
+
+
+def qualname_of(owner: object) -> str:
+    """Qualified name of a class or function, of the class of anything else; no metaclass is asked."""
+    if type(owner) is types.FunctionType:
+        return owner.__qualname__
+    return str(_qualname(owner if issubclass(type(owner), type) else type(owner)))
 
 
 def thread_names() -> dict[int, str]:

@@ -35,7 +35,7 @@ def put_back(
     for entry in reversed(applied.undo.entries):
         store = entry.store
         live = swap.read(store.owner, store.name, store.via)
-        name = f"{getattr(store.owner, '__qualname__', type(store.owner).__name__)}.{store.name}"
+        name = f"{frames.qualname_of(store.owner)}.{store.name}"
         if live is store.new or (store.name == "__annotations__" and live == store.new):
             ours.append(entry)
         elif store.name == "__code__":
