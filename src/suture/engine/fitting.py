@@ -37,7 +37,7 @@ class Fitting(Context):
         """Work out every store.  Called twice: without evaluating (plan and apply), and in full (apply)."""
         self.stage = Stage("now")
         self.applied.caches, self.applied.codes = [], []
-        self.old, self.extra, self.copies = [], [], {}
+        self.old, self.old_at, self.extra, self.copies = [], {}, [], {}
         self._take_place()
         for work in self.works:
             if work.status != "todo":
@@ -161,11 +161,11 @@ class Fitting(Context):
         wanted = fingerprint(as_source)
         if fingerprint(code) != wanted:
             self.applied.codes.append((code, wanted))
-        if not any(c is live for c in self.old):
+        at = self.old_at.setdefault(id(live), len(self.old))
+        if at == len(self.old):
             self.old.append(live)
             self.extra.append(extra)
         elif extra == 0:
-            at = next(i for i, c in enumerate(self.old) if c is live)
             self.extra[at] += 1
 
     def _now(self, function: types.FunctionType, name: str) -> Any:
@@ -227,7 +227,7 @@ class Fitting(Context):
                         self.put_code(function, fitted, new, extra=1)
             unaccounted += max(0, left[id(code)] - sum(c.code is code for c in mine) - kept.get(id(code), 0))
         # Where closures stay behind, a revert gives new ones the very code that those have.
-        self.copies.update((id(c), c) for c in codes if not any(c is o for o in self.old))
+        self.copies.update((id(c), c) for c in codes if id(c) not in self.old_at)
         if unaccounted > 0:
             self.find(
                 Finding(

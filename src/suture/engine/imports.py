@@ -71,21 +71,28 @@ class Arm:
     stuck: list[str] = made_by(default_factory=list)
 
 
-def arms_of(patch: Patch, works: Iterable[Work], unloaded: Iterable[str], accept: frozenset[str]) -> list[Arm]:
+def arms_of(
+    patch: Patch, works: Iterable[Work], unloaded: Iterable[str], accept: frozenset[str], rest: Callable[[], None]
+) -> list[Arm]:
     """One for each module: those that aren't loaded, and, for a reload, those that are."""
     live: dict[str, str] = {}
     for work in works:
         name = work.space.get("__name__")
         if isinstance(name, str) and name != "__main__":
             live.setdefault(name, work.change.target.module)
+        rest()
+    of: dict[str, list[Change]] = {}
+    for change in patch.changes:
+        of.setdefault(change.target.module, []).append(change)
+        rest()
     out = []
     facts = {f.module: f for f in patch.files}
     for state, names in (("live", live), ("armed", {n: n for n in unloaded})):
         for name, module in names.items():
-            changes = tuple(c for c in patch.changes if c.target.module == module)
             fact = facts.get(module)
             hashes = (fact.before, fact.after) if fact is not None else ("", "")
-            out.append(Arm(name, changes, *hashes, accept, state))
+            out.append(Arm(name, tuple(of[module]), *hashes, accept, state))
+            rest()
     return out
 
 

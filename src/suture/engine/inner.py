@@ -123,7 +123,10 @@ def way_back(entries: Sequence[Entry], stack: Sequence[Applied], rest: Rest) -> 
     """
     back = Back()
     codes = [(e.store.owner, e.store.new, e.old) for e in entries if e.store.name == "__code__"]
-    inside = {id(i): i for _, live, _ in codes for i in inner_codes(live).values()}
+    inside: dict[int, types.CodeType] = {}
+    for _, live, _ in codes:
+        inside.update((id(i), i) for i in inner_codes(live).values())
+        rest()
     # By id of a live inner code: it, and what it becomes (None: nothing).
     becomes: dict[int, tuple[types.CodeType, types.CodeType | None]] = {}
     made: dict[tuple[int, int], types.CodeType] = {}
@@ -148,6 +151,7 @@ def way_back(entries: Sequence[Entry], stack: Sequence[Applied], rest: Rest) -> 
         made_live = back.now.setdefault(id(before[id(function)]), [])
         if not any(c is code for c in made_live):
             made_live.append(code)
+        rest()
     _closures(back, becomes, before.keys(), stack, rest)
     return back
 

@@ -185,6 +185,7 @@ class Locating(Context):
         """Two changes of one function: one of them would be lost, and a revert couldn't tell."""
         taken: dict[int, Work] = {}
         for work in self.works:
+            self.pace()
             for site in work.sites if work.status == "todo" else ():
                 other = taken.setdefault(id(site.function), work)
                 if other.change is not work.change:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from suture.engine import frames, swap, versions
 from suture.engine.inner import Back, way_back
 from suture.engine.pace import Pace
-from suture.engine.stage import Applied, Stage, Step, clear_caches, order, settle
+from suture.engine.stage import Applied, Stage, Step, clear_caches, let_go, order, settle
 from suture.engine.swap import ABSENT, Undo, Via
 from suture.errors import Refused
 from suture.patch import Finding, Severity
@@ -33,34 +33,37 @@ def put_back(
     """
     ours = []
     for entry in reversed(applied.undo.entries):
+        rest()
         store = entry.store
         live = swap.read(store.owner, store.name, store.via)
-        name = f"{frames.qualname_of(store.owner)}.{store.name}"
         if live is store.new or (store.name == "__annotations__" and live == store.new):
             ours.append(entry)
-        elif store.name == "__code__":
+            continue
+        name = f"{frames.qualname_of(store.owner)}.{store.name}"
+        if store.name == "__code__":
             raise Refused(
                 "changed-since",
                 f"{name} was changed after this patch, by something else",
                 target=applied.patch_id,
                 hint="restart",
             )
-        else:
-            find(
-                Finding(
-                    "changed-since",
-                    Severity.WARNING,
-                    name,
-                    "was changed after this patch and stays as it is",
-                    hint="set it by hand",
-                )
+        find(
+            Finding(
+                "changed-since",
+                Severity.WARNING,
+                name,
+                "was changed after this patch and stays as it is",
+                hint="set it by hand",
             )
+        )
     back = way_back(ours, stack, rest)
     for entry in ours:
         if entry.store.name != "__code__" and not (entry.store.new is ABSENT and entry.old is ABSENT):
             stage.put(entry.store.owner, entry.store.name, entry.store.via, entry.old)
+        rest()
     for function, code in back.put:
         stage.put(function, "__code__", Via.SETATTR, code)
+        rest()
     return back
 
 
@@ -103,8 +106,10 @@ class Revert:
                 self.applied.move(State.REVERTING)
                 self.step("commit")
                 undone = Undo()
+                ready = swap.Prepared(stage.stores, stage.guards, into=undone, rest=self.pace)
+                self.pace.rest()
                 start = frames.clock_ns()
-                swap.commit(stage.stores, stage.guards, record=[(self.stack.remove, self.applied)], into=undone)
+                ready.commit(record=[(self.stack.remove, self.applied)])
                 commit_us = (frames.clock_ns() - start) / 1e3
             except BaseException:
                 self.applied.state = State.COMMITTED if self.applied in self.stack else State.REVERTED
@@ -117,8 +122,13 @@ class Revert:
             versions.restore([s.owner for s in stage.stores if s.via is Via.SETATTR and s.name in swap.CLEARS_VERSION], self.pace)
             clear_caches(self.applied.caches)
             listed = tuple(map(str, frames.inside(old, self.pace)))
+            del ready
+            let_go((stage.stores, stage.guards, back.put, undone.entries), self.pace)
         done = {"armed": "disarmed", "left": "left"}
-        rows = [Row(r.target, done.get(r.status, "reverted"), r.functions, r.holders, r.places, r.section) for r in self._rows()]
+        rows = []
+        for row in self._rows():
+            rows.append(Row(row.target, done.get(row.status, "reverted"), row.functions, row.holders, row.places, row.section))
+            self.pace()
         report = Report(
             self.applied.patch_id,
             True,

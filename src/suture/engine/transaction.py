@@ -400,7 +400,7 @@ class _Transaction(Locating, Fitting):
     def _arm(self) -> None:
         """Stand where imports come by.  The commit itself arms, and stops where a module was imported meanwhile."""
         if self.part_of is None and self.patch is not None:
-            self.applied.armed = imports.arms_of(self.patch, self.works, self.unloaded, self.accept)
+            self.applied.armed = imports.arms_of(self.patch, self.works, self.unloaded, self.accept, self.pace)
             self.finder.ready(self.applied.armed)
             self.stage.guards += [Guard(sys.modules, name, Via.SETITEM, ABSENT) for name in self.unloaded]
 
@@ -649,6 +649,8 @@ class _Transaction(Locating, Fitting):
     def _settle(self) -> None:
         """Make the undo lead to before the replaced patches, and tell those beneath what stands in their places."""
         entries = self.applied.undo.entries
+        if not self.replaces and self.stack[0] is self.applied and len(self.applied.places()) == len(entries):
+            return  # no place twice, and nobody beneath
         kept: dict[tuple[int, Any], Entry] = {}
         for entry in entries:  # a place may have been put back first, and written then
             place = (id(entry.store.owner), entry.store.name)
@@ -706,6 +708,7 @@ class _Transaction(Locating, Fitting):
             )
         self._say_who_stays()
         strays = _Strays(self.old)
+        self.pace()
         self.held = census.holders([s.function for w in self.works for s in w.sites], self.pace, others=strays.look)
         for path, code in strays.found:
             self.find(
@@ -760,7 +763,8 @@ class _Transaction(Locating, Fitting):
     def _rows(self, state: State, ok: bool) -> Iterator[Row]:
         for row in self.rows:
             yield row if state is State.COMMITTED else Row(row.target, "kept", section=row.section)
-        for change in self.patch.changes if self.patch is not None else ():
+        for change in self.patch.changes if self.patch is not None and self.unloaded else ():
+            self.pace()
             if change.target.module in self.unloaded:
                 yield Row(str(change.target), "armed" if ok else "kept", section=change.section)
         for work in self.works:
@@ -796,12 +800,13 @@ class _Strays:
 
     def __init__(self, old: Sequence[types.CodeType]) -> None:
         self.found: list[tuple[str, str]] = []
-        self._old = {_place(c): fingerprint(c) for c in old}
+        self._old = {_place(c): c for c in old}
 
     def look(self, path: str, function: types.FunctionType) -> None:
         """Note it, if it's one."""
         code = function.__code__
-        if (want := self._old.get(_place(code))) is not None and fingerprint(code) == want and len(self.found) < self.MOST:
+        old = self._old.get(_place(code))
+        if old is not None and len(self.found) < self.MOST and (old is code or fingerprint(old) == fingerprint(code)):
             self.found.append((path, getattr(code, "co_qualname", code.co_name)))
 
 
