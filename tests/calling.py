@@ -93,7 +93,7 @@ class Simulated:
 
     def plan(self, source: bytes, **options: Any) -> Report:
         self.events.append(f"plan {source.decode()} {sorted(k for k, v in options.items() if v)}")
-        time.sleep(self.slow_s)
+        time.sleep(self.slow_s)  # a target that takes its time
         if source == b"8":
             raise ZeroDivisionError("eight")
         return self.report(f"p-{source.decode()[:5]}", State.PLANNED if source != b"0" else State.REFUSED, source != b"0")

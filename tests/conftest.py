@@ -20,6 +20,8 @@ from suture.patch import Patch, dump
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from pythons import WANTED, found
+
 SRC = Path(__file__).parent.parent / "src"
 
 
@@ -90,6 +92,14 @@ def world(tmp_path: Path) -> Iterator[World]:
     live = str(tmp_path / "live")
     if live in sys.path:
         sys.path.remove(live)
+
+
+@pytest.fixture(params=WANTED)
+def python(request: pytest.FixtureRequest) -> str:
+    """One interpreter after the other; one that isn't there is skipped by name."""
+    if request.param not in found():
+        pytest.skip(f"no Python {request.param} on this machine")
+    return found()[request.param]
 
 
 @pytest.fixture

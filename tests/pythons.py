@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 
+Run = Callable[..., "subprocess.CompletedProcess[str]"]  # the fixture run_child
 WANTED = ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"]
 FREE_THREADED = "3.13t"
 
@@ -45,3 +47,9 @@ def found() -> dict[str, str]:
         if done.returncode == 0 and words[1:] == ["cpython"] and words[0] in (*WANTED, FREE_THREADED):
             out.setdefault(words[0], path)
     return out
+
+
+def out(done: subprocess.CompletedProcess[str]) -> str:
+    """What a child that ended well printed."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()

@@ -18,8 +18,6 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +28,12 @@ from suture.agent import rundir
 from suture.ops.build import build
 from suture.ops.client import Agent
 from suture.patch import dump
+from waiting import PATIENCE_S, until
 
 SRC = Path(__file__).parent.parent / "src"
 SCHEMA = json.loads((SRC.parent / "docs" / "reference" / "operator.schema.json").read_text())
 CACHE = tempfile.mkdtemp(prefix="sut")  # compiled modules, once a run and not beside the source
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
-PATIENCE_S = 60  # for what comes at once on a machine that has time
 
 OLD = """
     K = "old"
@@ -161,15 +159,6 @@ class Process:
         self.kill()
         self.side.close()
         until(lambda: not self.alive())
-
-
-def until(holds: Callable[[], Any], what: str = "") -> Any:
-    """Wait for a condition."""
-    limit = time.monotonic() + PATIENCE_S
-    while not (value := holds()):
-        assert time.monotonic() < limit, what or holds
-        time.sleep(0.005)
-    return value
 
 
 class Service:

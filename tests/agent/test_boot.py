@@ -7,7 +7,6 @@ import os
 import sys
 import tempfile
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +18,7 @@ from calling import Call
 from suture import wire
 from suture.agent import boot, rundir
 from suture.patch import dump
+from waiting import until
 
 
 @pytest.fixture
@@ -34,11 +34,7 @@ def run_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def path() -> str:
     found = boot.server()
     assert found is not None
-    limit = time.monotonic() + 10
-    while not found.path:
-        assert time.monotonic() < limit
-        time.sleep(0.002)
-    return found.path
+    return until(lambda: found.path, "its socket")
 
 
 def test_real_engine(run_dir: str, world: Any) -> None:

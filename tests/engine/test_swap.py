@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from pythons import WANTED, found
 from suture.engine import swap
 from suture.engine.swap import ABSENT, Guard, Quiet, Store, Undo, Via
 from suture.errors import Fault, Refused
@@ -517,14 +516,6 @@ def test_lent_names_are_taken_back() -> None:
 
 
 # ---------------------------------------------------------------- hooks and other machines: children
-
-
-@pytest.fixture(params=WANTED)
-def python(request: pytest.FixtureRequest) -> str:
-    """One interpreter after the other."""
-    if request.param not in found():
-        pytest.skip(f"no Python {request.param} on this machine")
-    return found()[request.param]
 
 
 HOOKS = (

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 
-from pythons import WANTED, found
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from pythons import WANTED, Run, found
 
 # In each pass a reader calls all functions.  The journal is appended to in the commit's own C call, so its length names the
 # generation: what is read within one generation is all of it, and across one boundary it is old ones, then new ones.

@@ -466,3 +466,42 @@ def test_a_closed_account_walks_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     found, left = find_by_code(codes, lambda: None)
     assert found[id(codes[0])] == []
     assert left == {id(codes[0]): 0}
+
+
+@pytest.mark.skipif(sys.gettrace() is not None, reason="needs the tracer for itself")
+def test_interrupt_at_each_instruction() -> None:
+    """A KeyboardInterrupt anywhere in the walk comes out as itself."""
+
+    def f() -> None: ...
+
+    code = walk.__code__
+    space = {"a": [f, [f], {"b": f}], "c": {"d": [f]}}
+    left = 0
+
+    def trace(frame: types.FrameType, event: str, _: object) -> object:
+        nonlocal left
+        if frame.f_code is not code:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    wrong: list[tuple[int, BaseException]] = []
+    for at in range(1, 100_000):
+        left = at
+        sys.settrace(trace)  # type: ignore[arg-type]
+        try:
+            assert len(list(walk([("m", space)], rest=lambda: None))) == 4
+        except KeyboardInterrupt:
+            continue
+        except BaseException as error:
+            wrong.append((at, error))
+            continue
+        finally:
+            sys.settrace(None)
+        break
+    assert at > 100
+    assert wrong == []

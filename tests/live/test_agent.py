@@ -18,21 +18,13 @@ from pathlib import Path
 import pytest
 
 from calling import Call
-from pythons import WANTED, found
 from suture import wire
 from suture.agent import rundir
 from suture.ops.build import build
 from suture.patch import dump
+from waiting import until
 
 SRC = Path(__file__).parent.parent.parent / "src"
-
-
-@pytest.fixture(params=WANTED)
-def python(request: pytest.FixtureRequest) -> str:
-    """One interpreter after the other."""
-    if request.param not in found():
-        pytest.skip(f"no Python {request.param} on this machine")
-    return found()[request.param]
 
 
 class Child:
@@ -85,22 +77,21 @@ class Child:
 
     def path(self, pid: int = 0) -> str:
         """Socket of the agent in it, or in a process that it made; waits until it's there."""
-        limit = time.monotonic() + 20
-        while True:
-            for entry in rundir.entries(self.run_dir):
-                if entry.identity.pid == (pid or self.pid) and entry.state == "here":
-                    return entry.path
-            assert time.monotonic() < limit, f"no socket of {pid or self.pid} among {os.listdir(self.run_dir)}"
-            time.sleep(0.01)
+
+        def there() -> str:
+            entries = rundir.entries(self.run_dir)
+            return next((e.path for e in entries if e.identity.pid == (pid or self.pid) and e.state == "here"), "")
+
+        return until(there, lambda: f"the socket of {pid or self.pid}: {os.listdir(self.run_dir)}")
 
     def call(self, pid: int = 0) -> Call:
-        limit = time.monotonic() + 20
-        while True:
+        def connected() -> Call | None:
             try:
                 return Call(self.path(pid))
             except (ConnectionRefusedError, FileNotFoundError):  # between unlink and listen, or just removed
-                assert time.monotonic() < limit
-                time.sleep(0.01)
+                return None
+
+        return until(connected, "its answer")
 
     def end(self, code: int = 0) -> str:
         """Close its input; what it said on stderr."""
@@ -283,7 +274,7 @@ def test_fork_while_at_work(python: str, start: Callable[..., Child]) -> None:
         class Slow:
             def status(self):
                 started.set()
-                time.sleep(0.4)
+                time.sleep(0.4)  # at work while the fork comes
                 return ()
         started = threading.Event()
         boot.install(Slow, version="0")
@@ -428,9 +419,16 @@ def test_daemon(python: str, start: Callable[..., Child]) -> None:
     child = start(python, begin)
     pid = int(child.ask("daemon"))
     try:
-        time.sleep(0.5)
-        with child.call(pid) as call:
-            assert call.ask(wire.Ps).pid == pid
+
+        def answered() -> bool:  # it finds its socket closed, and makes another
+            try:
+                with Call(child.path(pid)) as call:
+                    return call.ask(wire.Ps).pid == pid
+            except OSError:
+                return False
+
+        until(answered, "its answer")
+        with child.call(pid):
             links = [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
             assert links.count("/dev/null") == 30
     finally:

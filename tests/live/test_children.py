@@ -5,30 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pythons import FREE_THREADED, WANTED, found
+from pythons import FREE_THREADED, Run, found, out
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 SRC = Path(__file__).parent.parent.parent / "src"
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(params=WANTED)
-def python(request: pytest.FixtureRequest) -> str:
-    """One interpreter after the other."""
-    version = request.param
-    if version not in found():
-        pytest.skip(f"no Python {version} on this machine")
-    return found()[version]
-
-
-def out(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
 
 
 STORY = """

@@ -17,14 +17,6 @@ from service import OLD, SCHEMA, Process, Service
 OLDS, NEWS = ["old"], ["new"]
 
 
-@pytest.fixture(params=WANTED)
-def python(request: pytest.FixtureRequest) -> str:
-    """One interpreter after the other."""
-    if request.param not in found():
-        pytest.skip(f"no Python {request.param} on this machine")
-    return found()[request.param]
-
-
 def words(processes: list[Process]) -> list[list[str]]:
     """What each runs."""
     return [p.ask("words()") for p in processes]

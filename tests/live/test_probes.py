@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
-
 import pytest
 
-from pythons import WANTED, found
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(params=WANTED)
-def python(request: pytest.FixtureRequest) -> str:
-    """One interpreter after the other."""
-    version = request.param
-    if version not in found():
-        pytest.skip(f"no Python {version} on this machine")
-    return found()[version]
-
-
-def out(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
-
+from pythons import Run, out
 
 # A module, a patch of it that changes code, defaults, a constant and a class, and what goes in and out of it.
 HEAD = """

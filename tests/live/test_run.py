@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from pythons import WANTED, found
 from suture.ops.build import build
 from suture.ops.cli import run as verb
 from suture.patch import dump
@@ -57,15 +56,6 @@ PROGRAM = """
         assert m.f() == "new"
         print("fine")
 """
-
-
-@pytest.fixture(params=WANTED)
-def python(request: pytest.FixtureRequest) -> str:
-    """One interpreter after the other."""
-    version = request.param
-    if version not in found():
-        pytest.skip(f"no Python {version} on this machine")
-    return found()[version]
 
 
 def start(python: str, folder: Path, *command: str, options: tuple[str, ...] = (), **env: str) -> subprocess.CompletedProcess[str]:

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
-from service import Process, Service, until
+from service import Process, Service
 from suture import wire
 from suture.ops import together
 from suture.ops.cli import tables
 from suture.ops.client import Agent, hanging_up
 from suture.patch import load
+from waiting import until
 
 OLDS, NEWS = ["old"], ["new"]
 OTHER = "setattr(app.f, '__code__', (lambda: ('other', 'other')).__code__)"

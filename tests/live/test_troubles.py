@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from service import SRC, Process, Service, until
+from service import SRC, Process, Service
 from suture.agent import rundir
+from waiting import until
 
 OLDS, NEWS = ["old"], ["new"]
 JOURNAL = "sys.modules['suture.agent.boot'].server().desk.journal"

@@ -138,14 +138,7 @@ def tail(path: str, last: int) -> bytes:
     Raises:
         OSError: It's there and can't be read.
     """
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - MAX_TAIL))
-            data = file.read()
-    except FileNotFoundError:
-        return b""
-    lines = data.splitlines(keepends=True)[size > MAX_TAIL :]
+    lines = _end_of(path, MAX_TAIL).splitlines(keepends=True)
     return b"".join(lines[max(0, len(lines) - last) :])
 
 
@@ -160,14 +153,19 @@ def read(path: str, last: int | None = None) -> Lines:
     Raises:
         OSError: It's there and can't be read.
     """
+    return lines_of(_end_of(path, MAX_READ), last)
+
+
+def _end_of(path: str, most: int) -> bytes:
+    """Whole lines from the end of a file, *most* bytes of them; none if there is no file."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - MAX_READ))
+            file.seek(max(0, size - most))
             data = file.read()
     except FileNotFoundError:
-        return Lines((), 0)
-    return lines_of(data if size <= MAX_READ else data.partition(b"\n")[2], last)
+        return b""
+    return data if size <= most else data.partition(b"\n")[2]
 
 
 def lines_of(data: bytes, last: int | None = None) -> Lines:

@@ -13,9 +13,10 @@ import ast
 import builtins
 from collections.abc import Iterator, Sequence
 
-from suture.patch import Change, sha256
+from suture.engine.facts import hash_of, lines_of
+from suture.patch import Change
 
-__all__ = ["CannotAssemble", "assemble", "hash_of"]
+__all__ = ["CannotAssemble", "assemble"]
 
 _GAPS = (2, 1, 0, 3)  # blank lines that may follow an addition
 _MAX_TRIES = 200
@@ -25,12 +26,6 @@ _RUNS = ast.Call | ast.Await | ast.Yield | ast.YieldFrom | ast.Subscript | ast.B
 
 class CannotAssemble(Exception):
     """Why it can't be said where a change goes; in words."""
-
-
-def hash_of(text: str) -> str:
-    """SHA-256 of a source text, without a BOM and with LF, as a patch has it."""
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    return str(sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
 
 
 def assemble(text: str, changes: Sequence[Change], after: str = "") -> tuple[str, bool]:
@@ -48,7 +43,7 @@ def assemble(text: str, changes: Sequence[Change], after: str = "") -> tuple[str
     Raises:
         CannotAssemble: The old text isn't what the changes start from, or an addition's place can't be told.
     """
-    lines = _lines(text)
+    lines = lines_of(text)
     for change in changes:
         if change.before is not None:
             first = change.scope.line_before - 1
@@ -60,12 +55,6 @@ def assemble(text: str, changes: Sequence[Change], after: str = "") -> tuple[str
                 if hash_of(made) == after:
                     return made, True
     return _by_rule(lines, changes), False
-
-
-def _lines(text: str) -> list[str]:
-    """Lines with their ends, as the compiler counts them."""
-    lines = text.split("\n")
-    return [f"{line}\n" for line in (lines if lines[-1] else lines[:-1])]
 
 
 # ---------------------------------------------------------------- by the lines of the new file
@@ -84,7 +73,7 @@ def _as_in_the_new_file(lines: list[str], edits: Sequence[Change]) -> Iterator[s
                 yield "".join([*out, *["\n"] * gap, *lines[used:]])
             continue
         change = edits[done]
-        text = _lines(change.after or "")
+        text = lines_of(change.after or "")
         wanted = change.scope.line_after - 1 - len(out)
         for gap in reversed(gaps):  # the last one is tried first
             take = wanted - gap

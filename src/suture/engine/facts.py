@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from suture.errors import Refused
+from suture.patch import sha256
 from suture.record import record, replace
 
 __all__ = [
     "KIND_FLAGS",
+    "PATCH_MARK",
     "Definition",
     "PLAIN",
     "Parameter",
@@ -28,6 +30,7 @@ __all__ = [
     "compile_text",
     "equal_copy",
     "fingerprint",
+    "hash_of",
     "inner_body",
     "inner_codes",
     "kind_name",
@@ -36,6 +39,7 @@ __all__ = [
     "pair_codes",
     "same_tree",
     "shift_lines",
+    "with_lf",
     "wrap",
 ]
 
@@ -47,6 +51,7 @@ _COMPREHENSIONS = frozenset(("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>
 _GENERIC = "<generic parameters of "
 
 Fingerprint = tuple[Any, ...]
+PATCH_MARK = "@"  # between the file name that patched code has and the id of its patch
 Path = tuple[tuple[str, int], ...]
 
 
@@ -443,6 +448,16 @@ def wrap(text: str, classes: tuple[str, ...], imports: tuple[str, ...] = ()) -> 
     if imports:
         header.insert(0, f"import {', '.join(imports)}\n")
     return len(header), "".join(header) + text
+
+
+def with_lf(text: str) -> str:
+    """Decoded source text as a patch has it: no BOM, LF alone."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def hash_of(text: str) -> str:
+    """SHA-256 of a source text, whatever its line ends, as a patch has it."""
+    return str(sha256(with_lf(text).encode("utf-8", "surrogatepass")).hexdigest())
 
 
 def lines_of(text: str) -> list[str]:

@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from suture.engine import swap
-from suture.engine.assemble import CannotAssemble, assemble, hash_of
+from suture.engine.assemble import CannotAssemble, assemble
+from suture.engine.facts import PATCH_MARK, hash_of, lines_of, with_lf
 from suture.engine.frames import space_of
 from suture.engine.plan import Work
 from suture.engine.resolve import Modules, mangled
@@ -35,7 +36,6 @@ from suture.report import Report, Row
 
 __all__ = ["Arm", "Finder", "arms_of", "join", "mirror", "refuse_revert", "source_of", "take_place", "tell", "would_find"]
 
-MARK = "@"
 Later = Callable[[Applied, "Arm", types.ModuleType], str]  # "" or why not
 
 
@@ -159,7 +159,7 @@ def source_of(loader: Any, name: str) -> str | None:
         text = loader.get_source(name)
     except Exception:  # noqa: BLE001 - somebody else's loader
         return None
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n") if isinstance(text, str) else None
+    return with_lf(text) if isinstance(text, str) else None
 
 
 # ---------------------------------------------------------------- the import
@@ -383,13 +383,13 @@ class _Way:
 
     def _compile(self, real: Any, name: str, text: str) -> None:
         path = real.get_filename(name)
-        marked = f"{path}{MARK}{self.into[-1][0].patch_id}"
+        marked = f"{path}{PATCH_MARK}{self.into[-1][0].patch_id}"
         own = getattr(type(real), "source_to_code", None)
         if own is None or own is getattr(_external(), "SourceLoader").source_to_code:
             self.code = compile(text, marked, "exec", dont_inherit=True)
         else:  # it does something to the source: as bytes, which is what it gets from importlib
             self.code = real.source_to_code(_bytes(text), marked)
-        linecache.cache[marked] = (len(text), None, text.splitlines(keepends=True), marked)
+        linecache.cache[marked] = (len(text), None, lines_of(text), marked)
 
 
 def _bytes(text: str) -> bytes:

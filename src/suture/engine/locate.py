@@ -13,13 +13,15 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from suture.engine import assemble, imports, swap
+from suture.engine import imports, swap
 from suture.engine.facts import (
+    PATCH_MARK,
     PLAIN,
     Definition,
     Fingerprint,
     alike,
     fingerprint,
+    hash_of,
     inner_codes,
     pair_codes,
 )
@@ -29,11 +31,9 @@ from suture.engine.resolve import Modules, Resolver, mangled
 from suture.engine.stage import Applied, Context, literal
 from suture.engine.swap import ABSENT, Entry
 from suture.errors import Refused, SutureError
-from suture.patch import Change, Expect, FileFact, Finding, Kind, Patch, Severity, sha256
+from suture.patch import Change, Expect, FileFact, Finding, Kind, Patch, Severity
 
-__all__ = ["PATCH_MARK", "Locating", "origin"]
-
-PATCH_MARK = "@"
+__all__ = ["Locating", "origin"]
 
 
 class Locating(Context):
@@ -339,8 +339,7 @@ class Locating(Context):
         for module in unloaded:
             target = next(c.target for c in patch.changes if c.target.module == module)
             spec = imports.would_find(module)
-            path = self.modules.on_disk(target)
-            if spec is None and path is None:
+            if spec is None:
                 self.find(
                     Finding(
                         "module-unknown",
@@ -361,7 +360,7 @@ class Locating(Context):
                     )
                 )
             else:
-                self._would_arm(files.get(module), module, spec, path, armed)
+                self._would_arm(files.get(module), module, spec, armed)
             self.pace()
         self.unloaded = armed
         for finding in imports.take_place(patch, armed, self.stack, self.replaces, self.replace):
@@ -388,13 +387,14 @@ class Locating(Context):
                 )
             )
 
-    def _would_arm(self, fact: FileFact | None, module: str, spec: Any, path: str | None, armed: dict[str, Any]) -> None:
+    def _would_arm(self, fact: FileFact | None, module: str, spec: Any, armed: dict[str, Any]) -> None:
         """Say what an import would do, by the text that is there now."""
-        text = imports.source_of(spec.loader, module) if spec is not None else None
-        found = assemble.hash_of(text) if text is not None else ""
+        text = imports.source_of(spec.loader, module)
+        path = (spec.origin or "") if spec.has_location else ""
+        found = hash_of(text) if text is not None else ""
         if fact is not None and found not in (fact.before, fact.after):  # importlib drops a last "\r"
             found = (text_hash(path) if path else "") or found
-        no_text = bool(path) and str(path).endswith(".py") and not found
+        no_text = path.endswith(".py") and not found
         if fact is not None and found and fact.after == found:
             note = f"{module} isn't imported here; the file has the fix already"
             self.find(Finding("not-loaded", Severity.NOTE, module, note))
@@ -456,5 +456,4 @@ def text_hash(path: str) -> str:
         text = data.decode(encoding)
     except (OSError, SyntaxError, UnicodeDecodeError, LookupError):
         return ""
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    return str(sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+    return hash_of(text)

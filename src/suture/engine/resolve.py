@@ -89,23 +89,6 @@ class Modules:
                 )
         return modules
 
-    def on_disk(self, target: Target) -> str | None:
-        """The file that an import of the target's module would find, without importing anything; None if there is none."""
-        package, _, name = target.module.rpartition(".")
-        if package:
-            parent = self._by_name.get(package)
-            places: Iterable[Any] = list(space_of(parent).get("__path__", ())) if parent is not None else []
-            if not places:
-                name, places = target.module.replace(".", "/"), sys.path
-        else:
-            places = sys.path
-        for place in list(places):
-            for tail in (f"{name}.py", f"{name}/__init__.py"):
-                path = os.path.join(place or ".", tail) if isinstance(place, str) else ""
-                if path and os.path.isfile(path):
-                    return path
-        return None
-
 
 def _file(module: types.ModuleType) -> str | None:
     file = space_of(module).get("__file__")

@@ -191,12 +191,11 @@ def walk(
             left_out.append(f"{len(objects)} objects beyond the first {limit}")
     finally:
         here = child = None
-        while objects:
-            for _ in range(min(_STRIDE, len(objects))):
-                objects.pop()
-                above.pop()
-                steps.pop()
-            rest()
+        for queue in (objects, above, steps):  # one by one: an interrupt may have come between two of them
+            while queue:
+                for _ in range(min(_STRIDE, len(queue))):
+                    queue.pop()
+                rest()
         seen.drop(rest)
 
 

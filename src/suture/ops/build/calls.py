@@ -17,7 +17,7 @@ from suture.errors import SutureError
 from suture.ops.build import nodes
 from suture.ops.build.tree import Source, Tree
 
-__all__ = ["FOLLOWED", "Calls", "Class", "Frame", "Function", "Module", "Object", "Value", "registered_with", "running"]
+__all__ = ["FOLLOWED", "Calls", "Class", "Frame", "Function", "Module", "Object", "Value", "registered_with"]
 
 # Call what they're given, at once (map and filter at least as soon as somebody looks).
 _EAGER = frozenset(("map", "filter", "sorted", "min", "max", "reduce", "accumulate", "starmap", "groupby"))
@@ -433,7 +433,7 @@ class Calls:
 
     def called(self, parts: Iterable[ast.AST], frame: Frame) -> Iterator[Function]:
         """Functions that these statements or expressions call when they run."""
-        for node in running(parts):
+        for node in nodes.running(parts):
             if isinstance(node, ast.Call):
                 yield from self._called(node, frame)
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -474,7 +474,7 @@ class Calls:
         }
         found = [(n, v) for n, e in given.items() for v in self.values(e, frame) if isinstance(v, Function | Class)]
         if found:
-            called = {n.func.id for n in running(_parts(callee)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+            called = {n.func.id for n in nodes.running(_parts(callee)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
             yield from (f for name, value in found if name in called for f in self.runs(value))
 
     def _is_unknown(self, node: ast.expr, frame: Frame) -> bool:
@@ -500,7 +500,7 @@ class Calls:
     def reads(self, function: Function, words: Container[str]) -> Iterator[tuple[str, str]]:
         """(module, dotted name) of variables among *words* that the body of a function reads."""
         frame = self.body(function)
-        for node in running(_parts(function)):
+        for node in nodes.running(_parts(function)):
             if isinstance(node, ast.Name) and node.id in words:
                 here: Frame = frame
                 while node.id not in here.names and here.parent is not None:
@@ -574,22 +574,6 @@ def _asked(node: ast.AST) -> Iterator[tuple[ast.expr, tuple[str, ...]]]:
         yield node.value, ("__format__", "__str__")
     elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         yield node.left, (_OPERATORS[type(node.op)],)
-
-
-def running(parts: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Nodes that run with these: not the bodies of functions and lambdas, not annotations, not what is for type checkers."""
-    todo = list(parts)
-    while todo:
-        node = todo.pop()
-        yield node
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            todo += [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
-        elif isinstance(node, ast.Lambda):
-            todo += [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
-        elif isinstance(node, ast.AnnAssign):
-            todo += [node.target, *([node.value] if node.value is not None else [])]
-        elif not (isinstance(node, ast.stmt) and nodes.is_typing(node)):
-            todo += ast.iter_child_nodes(node)
 
 
 def _names(source: Source, body: Sequence[ast.stmt]) -> dict[str, list[Binding]]:

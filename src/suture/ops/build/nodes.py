@@ -488,3 +488,19 @@ def text(source: Source, node: ast.stmt) -> str:
         part[0] = part[0][start:]
         return f"{' ' * start}{''.join(part)}\n"
     return "".join(lines)
+
+
+def running(parts: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Nodes that run with these: not the bodies of functions and lambdas, not annotations, not what is for type checkers."""
+    todo = list(parts)
+    while todo:
+        node = todo.pop()
+        yield node
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            todo += [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
+        elif isinstance(node, ast.Lambda):
+            todo += [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
+        elif isinstance(node, ast.AnnAssign):
+            todo += [node.target, *([node.value] if node.value is not None else [])]
+        elif not (isinstance(node, ast.stmt) and is_typing(node)):
+            todo += ast.iter_child_nodes(node)

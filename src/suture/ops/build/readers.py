@@ -7,7 +7,7 @@ Only what runs at import counts: a function reads the name when it is called, an
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from suture.errors import SutureError
@@ -83,7 +83,7 @@ class Readers:
             body = next((n.body for n in nodes.statements(body) if isinstance(n, ast.ClassDef) and n.name == part), [])
         places = _reads(source, body, name)
         for other in self._containing(name):
-            for node in _at_import(other.tree.body):
+            for node in nodes.running(other.tree.body):
                 if isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load):
                     if nodes.last_name(node.value) == classes[-1]:
                         places.append(f"{other.path}:{node.lineno}")
@@ -139,7 +139,7 @@ class Readers:
                             if alias.name == word:
                                 key = (source.absolute(node), word)
                                 index.taken.setdefault(key, []).append((source, alias.asname or word))
-                for read in _at_import(source.tree.body):
+                for read in nodes.running(source.tree.body):
                     if isinstance(read, ast.Attribute) and read.attr == word and isinstance(read.ctx, ast.Load):
                         index.chains.setdefault(self._means(source, read), []).append(f"{source.path}:{read.lineno}")
             self._indexes[word] = index
@@ -190,23 +190,7 @@ def _reads(source: Source, body: Iterable[ast.stmt], name: str) -> list[str]:
     dot = "." in name
     return [
         f"{source.path}:{node.lineno}"
-        for node in _at_import(body)
+        for node in nodes.running(body)
         if (isinstance(node, ast.Name) and not dot and node.id == name and isinstance(node.ctx, ast.Load))
         or (dot and isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and ast.unparse(node) == name)
     ]
-
-
-def _at_import(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Nodes that run when the module is imported: not the bodies of functions, not annotations."""
-    todo = list(body)
-    while todo:
-        node = todo.pop()
-        yield node
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            todo += [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
-        elif isinstance(node, ast.Lambda):
-            todo += [*node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
-        elif isinstance(node, ast.AnnAssign):
-            todo += [node.target, *([node.value] if node.value is not None else [])]
-        elif not (isinstance(node, ast.stmt) and nodes.is_typing(node)):
-            todo += ast.iter_child_nodes(node)

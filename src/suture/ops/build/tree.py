@@ -9,7 +9,6 @@ from __future__ import annotations
 import __future__
 
 import ast
-import hashlib
 import io
 import os
 import re
@@ -20,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from suture.engine.facts import lines_of
+from suture.engine.facts import hash_of, lines_of
 from suture.errors import Refused
 
 __all__ = ["Source", "Tree", "is_test"]
@@ -71,7 +70,7 @@ class Source:
     @property
     def sha(self) -> str:
         """SHA-256 of the text."""
-        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+        return hash_of(self.text)
 
     @cached_property
     def imported(self) -> frozenset[str]:
