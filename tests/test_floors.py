@@ -28,14 +28,14 @@ FLOORS = [
     {"__main__"},
 ]
 ENGINE = [
-    {"__init__", "facts", "frames", "own", "versions"},
+    {"__init__", "facts", "frames", "hooks", "own", "versions"},
     {"pace"},
     {"swap", "plan", "fit", "walk", "assemble"},
     {"resolve", "census"},
     {"evaluate"},
     {"stage"},
     {"imports", "inner"},
-    {"locate", "revert"},
+    {"account", "locate", "mirror", "revert"},
     {"fitting"},
     {"transaction"},
     {"process"},

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Any
 
-    from suture.engine.transaction import Engine
+    from suture.engine.process import Engine
     from suture.patch import Patch
     from suture.report import Report
 
@@ -46,9 +46,9 @@ _REST_S = 0.000_02
 _LOADED = (  # what the engine needs, each after what it imports itself
     *("ast", "tokenize", "textwrap", "linecache", "inspect", "json"),
     *("suture.record", "suture.patch", "suture.report"),
-    *(f"suture.engine.{n}" for n in ("own", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk", "resolve")),
-    *(f"suture.engine.{n}" for n in ("assemble", "census", "evaluate", "stage", "imports", "inner", "revert", "locate")),
-    *(f"suture.engine.{n}" for n in ("fitting", "transaction", "process")),
+    *(f"suture.engine.{n}" for n in ("own", "hooks", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk")),
+    *(f"suture.engine.{n}" for n in ("resolve", "assemble", "census", "evaluate", "stage", "imports", "inner", "revert")),
+    *(f"suture.engine.{n}" for n in ("locate", "account", "mirror", "fitting", "transaction", "process")),
     *("concurrent.futures", "suture.hotfix", "suture.soon"),
 )
 

@@ -26,9 +26,10 @@ from typing import Any
 
 from suture.engine.facts import lines_of
 from suture.engine.fit import fit_node
+from suture.engine.process import Engine
 from suture.engine.resolve import class_space
+from suture.engine.stage import Filling
 from suture.engine.swap import ABSENT, Via
-from suture.engine.transaction import Engine, Filling
 from suture.errors import Refused
 from suture.patch import Finding, Severity, sha256
 from suture.record import made_by, record

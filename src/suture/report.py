@@ -27,7 +27,7 @@ _gmtime, _strftime = time.gmtime, time.strftime  # taken early: freezegun and it
 
 
 class State(str, Enum):
-    """Where a transaction is.  The legal moves are the table in engine/transaction.py."""
+    """Where a transaction is.  The legal moves are the table in engine/stage.py."""
 
     PLANNED = "planned"
     PREPARED = "prepared"

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import suture
-from suture.engine import transaction, walk
+from suture.engine import account, process, walk
 from suture.engine.facts import fingerprint
 from suture.engine.pace import Pace
 from suture.ops.build import build
@@ -236,8 +236,8 @@ NUMBER = itertools.count()
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder to import from; no rests, and looks at the generated modules alone, not at the test's own process."""
-    monkeypatch.setattr(transaction, "Pace", partial(Pace, rests=False))
-    monkeypatch.setattr(transaction.census, "holders", lambda functions, rest, **_: {})
+    monkeypatch.setattr(process, "Pace", partial(Pace, rests=False))
+    monkeypatch.setattr(account.census, "holders", lambda functions, rest, **_: {})
     mine = "generated_"
     monkeypatch.setattr(walk, "module_roots", lambda: [(n, vars(m)) for n, m in list(sys.modules.items()) if n.startswith(mine)])
     monkeypatch.setattr(walk, "frame_roots", lambda: [])

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import suture
+from suture.engine import account, process, transaction
 from suture.engine import revert as revert_room
-from suture.engine import transaction
 from suture.engine.pace import Pace
 
 OLD = """
@@ -24,7 +24,7 @@ class A:
         return 'old'
 """
 NEW = OLD.replace("'old'", "'new'").replace("=1", "=2").replace("= 1", "= 2") + "def added():\n    return 1\n"
-WATCHED = {transaction.__file__, revert_room.__file__}
+WATCHED = {process.__file__, transaction.__file__, account.__file__, revert_room.__file__}
 
 
 class Striker:
@@ -81,9 +81,9 @@ def struck(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     if sys.gettrace() is not None:
         pytest.skip("needs the tracer for itself")
     # Hundreds of applies: without the rests, and without the look for holders in all of the test's own process.
-    for room in (transaction, revert_room):
+    for room in (process, revert_room):
         monkeypatch.setattr(room, "Pace", partial(Pace, rests=False), raising=False)
-    monkeypatch.setattr(transaction.census, "holders", lambda functions, rest, **_: {})
+    monkeypatch.setattr(account.census, "holders", lambda functions, rest, **_: {})
     m = world.module(OLD)
     patch = world.patch(NEW)
     names, a = set(vars(m)), m.A()

@@ -9,7 +9,7 @@ import pytest
 
 import suture
 from suture.engine import process
-from suture.engine.transaction import Engine
+from suture.engine.process import Engine
 from suture.report import State
 
 OLD = """

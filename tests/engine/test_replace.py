@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import suture
-from suture.engine import transaction, walk
+from suture.engine import account, process, walk
 from suture.engine.facts import fingerprint
 from suture.engine.pace import Pace
 from suture.report import Report
@@ -100,8 +100,8 @@ class Program:
 @pytest.fixture
 def alone(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """No rests, and looks at the throwaway modules alone, not at the test's own process."""
-    monkeypatch.setattr(transaction, "Pace", partial(Pace, rests=False))
-    monkeypatch.setattr(transaction.census, "holders", lambda functions, rest, **_: {})
+    monkeypatch.setattr(process, "Pace", partial(Pace, rests=False))
+    monkeypatch.setattr(account.census, "holders", lambda functions, rest, **_: {})
     monkeypatch.setattr(walk, "module_roots", lambda: [(name, vars(sys.modules[name])) for name in world.modules])
     monkeypatch.setattr(walk, "frame_roots", lambda: [])
 

@@ -523,7 +523,7 @@ HOOKS = (
     + repr(KINDS)
     + """
 import sys
-from suture.engine import swap
+from suture.engine import hooks, swap
 from suture.engine.swap import ABSENT, Guard, Store, Undo, Via
 from suture.errors import Refused
 
@@ -573,17 +573,17 @@ def quietly(after):
     return was
 
 # without a hook
-assert swap.audit_hook_present() is False
-assert swap.audit_hook_present() is False
-swap.probe()
+assert hooks.audit_hook_present() is False
+assert hooks.audit_hook_present() is False
+hooks.probe()
 sys.setprofile(profiler := lambda *a: None)
-assert swap.audit_hook_present() is (sys.version_info >= (3, 14))
+assert hooks.audit_hook_present() is (sys.version_info >= (3, 14))
 assert sys.getprofile() is profiler
 sys.setprofile(None)
 
 sys.addaudithook(hook)
 mode = "note"
-present = swap.audit_hook_present()
+present = hooks.audit_hook_present()
 quietly("off")
 assert present is True
 assert "suture.probe" not in events, "no line of the hook ran"
@@ -593,7 +593,7 @@ assert "suture.probe" not in events, "no line of the hook ran"
 stores = begin()
 guards = [Guard(s.owner, s.name, s.via, v) for s, v in zip(stores, now(stores))]
 mode = "look"
-swap.probe()
+hooks.probe()
 taken = swap.commit(stores, guards)
 quietly("off")
 assert seen == {"old", "new"}, seen
@@ -609,7 +609,7 @@ stores = begin()
 before = now(stores)
 mode = "refuse"
 try:
-    swap.probe()
+    hooks.probe()
 except Refused as error:
     refused = error
 else:
@@ -658,7 +658,7 @@ def test_audit_hook_sees_all_or_nothing(run_child: Callable[..., Any], python: s
 
 WARNS = """
 import sys
-from suture.engine import swap
+from suture.engine import hooks, swap
 from suture.engine.swap import Store, Undo, Via
 def f(): return 0
 def g(): return 0
@@ -687,7 +687,7 @@ def test_warning_turned_into_an_error(run_child: Callable[..., Any], python: str
 
 VERSIONS = """
 import sys, types
-from suture.engine import swap, versions
+from suture.engine import hooks, swap, versions
 from suture.engine.swap import Store, Via
 def f(a=1): return a
 def g(a=2): return a + 1
@@ -716,7 +716,7 @@ versions._found.clear()
 import ctypes
 real, ctypes.PYFUNCTYPE = ctypes.PYFUNCTYPE, None
 assert versions.restore([f], lambda: None) is (sys.version_info < (3, 13))
-assert swap.audit_hook_present() is (sys.version_info >= (3, 14))
+assert hooks.audit_hook_present() is (sys.version_info >= (3, 14))
 """
 
 

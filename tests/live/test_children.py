@@ -103,8 +103,8 @@ HOOKED = """
     events = []
     sys.addaudithook(lambda event, args: events.append(event) if event.startswith("object.") else None)
     import types, threading
-    from suture.engine import swap
-    assert swap.audit_hook_present()
+    from suture.engine import hooks, swap
+    assert hooks.audit_hook_present()
     spaces = []
     for i in range(8):
         space = {}

@@ -47,8 +47,8 @@ def test_without_ctypes(python: str, run_child: Run) -> None:
         + """
     sys.modules["ctypes"] = sys.modules["_ctypes"] = None
     said = there_and_back()
-    from suture.engine import swap
-    assert swap.audit_hook_present() is (sys.version_info >= (3, 14))
+    from suture.engine import hooks
+    assert hooks.audit_hook_present() is (sys.version_info >= (3, 14))
     assert ("slower-calls" in said) is (sys.version_info >= (3, 13)), said
     print("gone")
 """,
@@ -82,8 +82,8 @@ def test_under_a_profiler(python: str, run_child: Run) -> None:
         + """
     import suture
     suture.status()
-    from suture.engine import swap
-    assert not swap.audit_hook_present()
+    from suture.engine import hooks
+    assert not hooks.audit_hook_present()
     late = sys.version_info >= (3, 14)
     seen, broken = [], []
     def profile(frame, event, arg):
@@ -93,24 +93,24 @@ def test_under_a_profiler(python: str, run_child: Run) -> None:
             broken.append(error)
             raise
     sys.setprofile(profile)
-    assert swap.audit_hook_present() is late
+    assert hooks.audit_hook_present() is late
     there_and_back()
     sys.setprofile(None)
     assert seen and not broken, broken
-    assert not swap.audit_hook_present()
+    assert not hooks.audit_hook_present()
     if sys.version_info >= (3, 12):
         watch = sys.monitoring
         watch.use_tool_id(4, "test")
         calls = []
         watch.register_callback(4, watch.events.CALL, lambda *a: calls.append(a))
-        assert not swap.audit_hook_present()  # a tool without events sees nothing
+        assert not hooks.audit_hook_present()  # a tool without events sees nothing
         watch.set_events(4, watch.events.CALL)
-        assert swap.audit_hook_present() is late
+        assert hooks.audit_hook_present() is late
         there_and_back()
         watch.set_events(4, 0)
         watch.free_tool_id(4)
         assert calls
-        assert not swap.audit_hook_present()
+        assert not hooks.audit_hook_present()
     print("profiled")
 """,
         COVERAGE_PROCESS_START="",  # a measurement would be a profiler itself
@@ -126,7 +126,7 @@ def test_hooks_are_found_by_their_first_instruction(python: str, run_child: Run,
         HEAD
         + """
     import suture
-    from suture.engine import swap
+    from suture.engine import hooks
     how = sys.argv[1]
     broken = []
     def hook(event, args):
@@ -140,10 +140,10 @@ def test_hooks_are_found_by_their_first_instruction(python: str, run_child: Run,
             raise
     if how == "late":
         there_and_back()
-        assert not swap.audit_hook_present()
+        assert not hooks.audit_hook_present()
     sys.addaudithook(hook)
     for _ in range(3):
-        assert swap.audit_hook_present()
+        assert hooks.audit_hook_present()
     there_and_back()
     for _ in range(1000):
         pass

@@ -27,7 +27,7 @@ TYPE_CHECKING = False  # as type checkers know it
 if TYPE_CHECKING:
     from typing import Any
 
-    from suture.engine.transaction import Engine
+    from suture.engine.process import Engine
 
 __all__ = ["failure", "install", "server", "uninstall"]
 

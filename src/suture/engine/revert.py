@@ -7,7 +7,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Sequence
 
-from suture.engine import frames, swap, versions
+from suture.engine import frames, hooks, swap, versions
 from suture.engine.inner import Back, way_back
 from suture.engine.pace import Pace
 from suture.engine.stage import Applied, Stage, Step, clear_caches, let_go, order, settle
@@ -98,7 +98,7 @@ class Revert:
             beneath = self.stack[: self.stack.index(self.applied)]
         with self.pace.phase("guard"):
             self.step("guard")
-            swap.probe()
+            hooks.probe()
         stays = {id(s.new) for s in stage.stores}  # inner code that was the same before
         old = [g.was for g in stage.guards if type(g.was) is types.CodeType and id(g.was) not in stays]
         with self.pace.phase("commit"):
