@@ -67,6 +67,7 @@ def main(arguments: list[str]) -> int:
         env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
         # sitecustomize starts the measurement: in pytest, in its workers, and in the children that they start.
         env |= {"COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml"), "COVERAGE_FILE": str(ROOT / ".coverage")}
+        env |= {"COVERAGE_CORE": "ctrace"}  # that of sys.monitoring keeps a reference to all code, and each counts as a call
         env |= {"SUTURE_TEST_PATH": str(packages), "SUTURE_TEST_ONLY": "this"}
         words = [python, "-m", "pytest", *HOW, *(arguments or WHERE)]
         print(f"== Python {version}", flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_houses import House, house, python, renewed  # noqa: F401 - fixtures
+from test_houses import House, house, renewed  # noqa: F401 - fixtures
 
 OLD = """
 import threading
