@@ -265,6 +265,10 @@ def show(case: tuple[int, int], names: list[str], rounds: list[dict[str, rig.Row
     sections = min(functions, service.MODULES)
     title = f"{functions:,} function{'s' * (functions > 1)} in {sections} of {service.MODULES} modules, heap of {objects / 1e6:g} M objects, {len(rounds)} rounds; ms, medians over rounds"
     rig.table(title, columns, lines)
+    for method in names:
+        spent = [f"{r[method]['slice_cpu_ms']:.2f} {r[method]['slice_in']}" for r in rounds if r[method].get("slice_in")]
+        if spent:
+            print(f"  {method}'s longest slices by CPU time, ms: {'; '.join(spent)}")
 
 
 def judge(side: str, extra: float | None, noise: float | None) -> bool:

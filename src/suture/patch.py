@@ -120,6 +120,11 @@ class Finding:
     hint: str = ""
     evidence: Mapping[str, str] = made_by(default_factory=dict)
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes it the same as another: it is said once."""
+        return self.code, self.target, self.message
+
     @classmethod
     def of(cls, error: SutureError) -> Finding:
         """Turn what was raised into what is reported."""

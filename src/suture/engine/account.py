@@ -58,8 +58,9 @@ class Accounting(Context):
             )
         self._say_who_stays()
         strays = _Strays(self.old)
-        self.pace()
+        self.pace.rest()
         self.held = census.holders([s.function for w in self.works for s in w.sites], self.pace, others=strays.look)
+        self.pace.rest()
         for path, code in strays.found:
             self.find(
                 Finding(

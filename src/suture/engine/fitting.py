@@ -19,7 +19,7 @@ from suture.engine.inner import control, grafted, held_by_undos, same_call, undo
 from suture.engine.plan import CACHES, Site, Work, decorator_names, rebinds
 from suture.engine.resolve import LRU, class_space, mangled
 from suture.engine.revert import left_behind, put_back
-from suture.engine.stage import Applied, Context, Stage, literal
+from suture.engine.stage import Applied, Context, Stage, let_go, literal
 from suture.engine.swap import ABSENT, Via
 from suture.errors import Refused, SutureError
 from suture.patch import Finding, Kind, Severity
@@ -35,6 +35,7 @@ class Fitting(Context):
 
     def fit(self, *, evaluate: bool) -> None:
         """Work out every store.  Called twice: without evaluating (plan and apply), and in full (apply)."""
+        let_go((self.stage.stores, self.stage.guards), self.pace)  # of the first time
         self.stage = Stage("now")
         self.applied.caches, self.applied.codes = [], []
         self.old, self.old_at, self.extra, self.copies = [], {}, [], {}

@@ -51,7 +51,7 @@ class Locating(Context):
             Refused: beneath, target-ambiguous.
         """
         self.unless_replaced, self.nested_later = [], []
-        modules = Modules()
+        modules = Modules(self.pace)
         modules.mine = self.importing
         self.modules = modules
         self.resolver = Resolver(modules, self.prints(), origin, self.pace)

@@ -241,7 +241,11 @@ def cross_calls(
     Yields:
         One ``calls-cross`` a caller: a note if nobody is inside, else a warning with who is.
     """
-    changed = {w.change.target.name: w for w in works if w.before is not None and w.before.code is not None and w.sites}
+    changed = {}
+    for work in works:
+        rest()
+        if work.before is not None and work.before.code is not None and work.sites:
+            changed[work.change.target.name] = work
     for work in works:
         rest()
         if work.before is None or work.before.code is None or not work.sites:

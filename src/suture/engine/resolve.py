@@ -38,10 +38,11 @@ class Modules:
 
     mine: types.ModuleType | None = None  # whose body has run, though its import hasn't ended
 
-    def __init__(self) -> None:
+    def __init__(self, rest: Rest = lambda: None) -> None:
         self._by_name: dict[str, types.ModuleType] = {}
         self._by_file: dict[str, list[types.ModuleType]] = {}
         for name, module in list(sys.modules.items()):
+            rest()
             if not issubclass(type(module), types.ModuleType):
                 continue
             self._by_name[name] = module

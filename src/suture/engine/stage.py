@@ -232,7 +232,7 @@ def literal(node: ast.stmt) -> Any:
 def order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Findings, errors first, each once."""
     order = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
-    unique = {(f.code, f.target, f.message): f for f in findings}
+    unique = {f.key: f for f in findings}
     return tuple(sorted(unique.values(), key=lambda f: order[f.severity]))
 
 

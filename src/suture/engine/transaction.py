@@ -17,6 +17,7 @@ import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from suture.engine import frames, hooks, imports, swap
@@ -36,8 +37,8 @@ from suture.report import Report, Row, State, stamp
 
 __all__ = ["Outcome", "Source", "Stop", "Transaction"]
 
+READ_BYTES = 64 * 1024  # at once
 QUIET_TRIES = 200  # a quarter of a millisecond apart: some 50 ms, then it goes in all the same and says who was inside
-LONG = 4_000  # characters of a definition, from which on it is compiled in two slices
 Source = Patch | bytes | str | os.PathLike[str]
 Outcome = tuple[Report, list[types.CodeType], Applied | None]  # report, old code, what is live now
 
@@ -211,7 +212,7 @@ class Transaction(Locating, Fitting, Accounting):
         elif isinstance(source, bytes):
             patch = load(source, rest=self.pace)
         else:
-            patch = load(_bytes_of(source), source=os.fspath(source), rest=self.pace)
+            patch = load(_bytes_of(source, self.pace), source=os.fspath(source), rest=self.pace)
         self.patch = patch
         self.patch_id, self.meta = patch.identify(self.pace) if self.part_of is None else self.part_of.patch_id, patch.meta
         self.applied.patch_id, self.applied.meta = self.patch_id, patch.meta
@@ -267,8 +268,7 @@ class Transaction(Locating, Fitting, Accounting):
         if text is None:
             return None
         scope = change.scope
-        long = len(text) > LONG
-        with contextlib.nullcontext() if long else uncollected():
+        with uncollected() as outside:
             made = compile_text(
                 text,
                 classes=scope.classes,
@@ -276,7 +276,7 @@ class Transaction(Locating, Fitting, Accounting):
                 line=(scope.line_before if before else scope.line_after) or 1,
                 flags=scope.future_before if before else scope.future_after,
                 imports=scope.imports_before if before else scope.imports_after,
-                rest=self.pace.rest if long else _go_on,
+                rest=partial(outside, self.pace.breathe),  # half a millisecond each, where the caches are cold
             )
         self.pace()
         return made
@@ -311,10 +311,10 @@ class Transaction(Locating, Fitting, Accounting):
 
     def _evaluate(self) -> None:
         self.values = {}
-        warnings = list(self.findings)
+        said, before = {(f.severity, *f.key) for f in self.findings}, len(self.findings)
         self.step("evaluate-first")
-        self.fit(evaluate=True)
-        self.findings = warnings + [f for f in self.findings[len(warnings) :] if f not in warnings]
+        self.fit(evaluate=True)  # once more, and in full: what was said of it before isn't said twice
+        self.findings[before:] = [f for f in self.findings[before:] if (f.severity, *f.key) not in said]
         self._stop_at_errors()
         if self.evaluator.ran:
             self.find(Finding("evaluated", Severity.NOTE, self.patch_id, "ran at apply: " + "; ".join(self.evaluator.ran[:12])))
@@ -329,7 +329,9 @@ class Transaction(Locating, Fitting, Accounting):
         quiet = swap.Quiet([*self.old, control_function.__code__], extra)
         hooked = hooks.audit_hook_present()
         stage = self.stage
+        self.pace()
         ready = swap.Prepared(stage.stores, stage.guards, into=self.applied.undo, copies=self.copies, rest=self.pace)
+        alone = self._stands_alone()
         self.pace.rest()
         for attempt in range(QUIET_TRIES + 1):
             quiet.insist = bool(crossing) and attempt < QUIET_TRIES
@@ -340,7 +342,8 @@ class Transaction(Locating, Fitting, Accounting):
                 if error.code != "busy":
                     raise
                 self.pace.rest(frames.QUIET_PAUSE_S)
-        self._settle()
+        if not alone:
+            self._settle()
         self.pace.rest()
         if crossing:
             self._say_who_crossed(quiet)
@@ -358,11 +361,19 @@ class Transaction(Locating, Fitting, Accounting):
         self.commit_us = (frames.clock_ns() - start) / 1e3
         self.applied.at = stamp()
 
+    def _stands_alone(self) -> bool:
+        """True if the undo is as it must be: no place is written twice, and nobody is beneath or replaced."""
+        if self.replaces or self.stack:
+            return False
+        places: set[tuple[int, Any]] = set()
+        for store in self.stage.stores:
+            places.add((id(store.owner), store.name))
+            self.pace()
+        return len(places) == len(self.stage.stores)
+
     def _settle(self) -> None:
         """Make the undo lead to before the replaced patches, and tell those beneath what stands in their places."""
         entries = self.applied.undo.entries
-        if not self.replaces and self.stack[0] is self.applied and len(self.applied.places()) == len(entries):
-            return  # no place twice, and nobody beneath
         kept: dict[tuple[int, Any], Entry] = {}
         for entry in entries:  # a place may have been put back first, and written then
             place = (id(entry.store.owner), entry.store.name)
@@ -388,18 +399,18 @@ def _nothing_live(patch_id: str) -> Finding:
     )
 
 
-def _go_on() -> None:
-    """Rest not at all."""
-
-
 class Stop(Exception):
     """There are errors among the findings; nothing was changed."""
 
 
-def _bytes_of(source: str | os.PathLike[str]) -> bytes:
+def _bytes_of(source: str | os.PathLike[str], rest: Callable[[], None]) -> bytes:
+    parts = []
     try:
         with open(source, "rb") as file:
-            return file.read()
+            while part := file.read(READ_BYTES):
+                parts.append(part)
+                rest()
+        return b"".join(parts)
     except OSError as error:
         raise Refused(
             "patch-unreadable",
