@@ -448,17 +448,23 @@ class Drain:
     lock, and calls *last*, which must be safe anywhere (clearing a C-level cache is).
     """
 
-    def __init__(self, codes: Iterable[types.CodeType], last: Callable[[], None] | None = None) -> None:
+    def __init__(self, codes: Iterable[types.CodeType], last: Callable[[], None] | None = None, rest: Rest = lambda: None) -> None:
         self._gone: collections.deque[None] = collections.deque()
         self._lock = _thread.allocate_lock()
         self._lock.acquire()
         self._once = collections.deque([last])
         constants = running_constants()
-        codes = {id(c): c for c in codes}.values()
-        self._kept = {k for k in map(id, codes) if k in constants}
+        self._kept: set[int] = set()
         self._count = sys.maxsize  # until all are made: some may go meanwhile
-        self._refs = [weakref.ref(c, self._one_gone) for c in codes]
+        refs: dict[int, weakref.ref[types.CodeType]] = {}
+        for code in codes:
+            if id(code) in constants:
+                self._kept.add(id(code))
+            refs.setdefault(id(code), weakref.ref(code, self._one_gone))
+            rest()
+        code = None  # type: ignore[assignment]
         del codes
+        self._refs = list(refs.values())
         self._count = len(self._refs)
         self._open_if_done()
 

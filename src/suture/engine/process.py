@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from suture.engine import frames, hooks, imports
@@ -91,10 +91,8 @@ class Engine:
                 del applied  # it holds what was taken out, and would be counted
             except SutureError as error:
                 return refusal(patch_id, [Finding.of(error)], pace)
+        self._drain(report, old, pace)
         pace.measure(report)
-        drain = frames.Drain(old)
-        old.clear()
-        report.drained, report.inside_old = drain, drain.calls()
         return report
 
     # ------------------------------------------------------------ inside
@@ -141,9 +139,10 @@ class Engine:
         pace = transaction.pace
         transaction.let_go()
         del transaction, outcome
-        pace.measure(report)
         if applied is not None:
-            self._drain(report, old, applied)
+            self._drain(report, old, pace, applied.caches)
+            applied.report = report
+        pace.measure(report)
         return report
 
     def run_filled(
@@ -164,14 +163,15 @@ class Engine:
             transaction = self._transaction(on_step=on_step)
             return self._ended(transaction, transaction.run_filled(patch_id, fill, key))
 
-    def _drain(self, report: Report, old: list[types.CodeType], applied: Applied) -> None:
+    def _drain(self, report: Report, old: list[types.CodeType], pace: Pace, caches: Sequence[Any] = ()) -> None:
         """Say who is still inside, and leave the old code to end by itself."""
-        caches = applied.caches
-        drain = frames.Drain(old, (lambda: clear_caches(caches)) if caches else None)
-        old.clear()
+        pace.rest()
+        drain = frames.Drain(old, (lambda: clear_caches(caches)) if caches else None, rest=pace)
+        while old:  # most of it ends here
+            old.pop()
+            pace()
         report.drained = drain
         report.inside_old = drain.calls()
-        applied.report = report
 
     @contextlib.contextmanager
     def _only_one(self) -> Iterator[bool]:

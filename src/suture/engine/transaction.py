@@ -410,7 +410,9 @@ def _bytes_of(source: str | os.PathLike[str], rest: Callable[[], None]) -> bytes
             while part := file.read(READ_BYTES):
                 parts.append(part)
                 rest()
-        return b"".join(parts)
+        data = b"".join(parts)
+        rest()
+        return data
     except OSError as error:
         raise Refused(
             "patch-unreadable",
