@@ -53,7 +53,7 @@ def test_killed_child_that_nobody_waited_for(service: Service) -> None:
 
 
 def test_stopped_process(service: Service) -> None:
-    """SIGSTOP: it's named with what to do; the others go in, and the exit code says that not all did."""
+    """SIGSTOP: it's named with what to do, and nothing goes in anywhere: not all can be prepared.  Revert takes back where it can."""
     stopped, here = service.start(2)
     stopped.kill(signal.SIGSTOP)
     for verb in (["ps"], ["status"], ["plan", service.patch]):
@@ -64,8 +64,14 @@ def test_stopped_process(service: Service) -> None:
         ), said
         assert f"kill -CONT {stopped.pid}" in said.words
     said = service.suture("apply", service.patch, "--service", "game", "--json")
-    assert (said.code, said.state()) == (2, {here.pid: "live"})
+    assert (said.code, said.state(), here.ask("words()")) == (1, {here.pid: "not asked"}, OLDS)
     assert [(t["pid"], t["code"]) for t in said.json["troubles"]] == [(stopped.pid, "no-answer")]
+    words = service.suture("apply", service.patch, "--service", "game")
+    assert words.code == 1
+    assert f"Without those: suture apply FILE --pid {here.pid}" in " ".join(words.words.split())
+    assert service.suture("apply", service.patch, "--pid", here.pid).code == 0
+    back = service.suture("revert", "fix", "--service", "game", "--json")
+    assert (back.code, back.state(), here.ask("words()")) == (2, {here.pid: "reverted"}, OLDS)
     alone = service.suture("apply", service.patch, "--pid", stopped.pid)
     assert (alone.code, "no-answer" in alone.err) == (1, True)
     stopped.kill(signal.SIGCONT)
@@ -103,7 +109,9 @@ def test_sockets_that_are_none(service: Service) -> None:
     words = service.suture("ps")
     assert (words.code, words.out.count("\n! pid "), words.out.count("\n  -> ")) == (1, 5, 5)
     said = service.suture("apply", service.patch, "--service", "game", "--json")
-    assert (said.code, said.state(), here.ask("words()")) == (2, {here.pid: "live"}, NEWS)
+    assert (said.code, said.state(), here.ask("words()")) == (1, {here.pid: "not asked"}, OLDS)
+    said = service.suture("apply", service.patch, "--pid", here.pid, "--json")
+    assert (said.code, said.state(), here.ask("words()")) == (0, {here.pid: "live"}, NEWS)
     for sock in (never, *waiting):
         sock.close()
 

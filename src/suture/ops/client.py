@@ -60,6 +60,11 @@ class Trouble:
     why: str
     hint: str
 
+    @property
+    def running(self) -> bool:
+        """True if it is about a process that has an agent: it goes on running whatever it runs."""
+        return self.pid != 0 and self.code != "no-agent"
+
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return {"pid": self.pid, "service": self.service, "code": self.code, "message": self.why, "hint": self.hint}

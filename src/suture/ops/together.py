@@ -49,6 +49,7 @@ STATES: Mapping[str, bool] = {
     "would go in": True,
     "refused": True,
     "discarded": True,  # was ready, but another one wasn't
+    "not asked": True,  # another one that was meant can't be asked
     "put back": True,  # had switched, and was taken back
     "still live": False,  # had switched, was to go back, and said no
     "ended": True,  # the process is no more
@@ -170,7 +171,9 @@ def plan(agents: Sequence[Agent], patch: bytes, **options: Any) -> Outcome:
     return outcome
 
 
-def apply(agents: Sequence[Agent], patch: bytes, *, journal: bool = True, stop: Stop | None = None, **options: Any) -> Outcome:
+def apply(
+    agents: Sequence[Agent], patch: bytes, *, unasked: bool = False, journal: bool = True, stop: Stop | None = None, **options: Any
+) -> Outcome:
     """
     Take a patch live in all of them, or in none.
 
@@ -182,9 +185,12 @@ def apply(agents: Sequence[Agent], patch: bytes, *, journal: bool = True, stop: 
         patch: A patch file's bytes.
         journal: False: go on where it can't be written.
         stop: What Ctrl-C is told to; None: one of its own.
+        unasked: Some that were meant can't be asked.  They can't be prepared, so nobody is.
         options: As for ``suture.apply``.
     """
-    outcome = Outcome("apply", [Seat(a) for a in agents])
+    outcome = Outcome("apply", [Seat(a, "not asked" if unasked else "") for a in agents])
+    if unasked:
+        return outcome
     start = time.monotonic()
 
     def prepare(seat: Seat) -> None:

@@ -150,8 +150,8 @@ class Apply:
     """
     Take a patch live in all of the processes, or in none.
 
-    All are prepared before any switches; one that can't stops all.  Exit 0: live in all; 1: no, and every process is as
-    before; 2: read the report.
+    All are prepared before any switches; one that can't, or can't be asked, stops all.  Exit 0: live in all; 1: no, and every
+    process is as before; 2: read the report.
     """
 
     name = "apply"
@@ -170,7 +170,8 @@ class Apply:
             if not agents:
                 return _nobody(args, troubles)
             with together.Stop() as stop:  # to the last word: what was done is said
-                outcome = together.apply(agents, data, journal=not args.no_journal, stop=stop, **_options(args))
+                options = {"journal": not args.no_journal, "stop": stop, **_options(args)}
+                outcome = together.apply(agents, data, unasked=any(t.running for t in troubles), **options)
                 return _say(args, outcome, troubles, patch)
 
 

@@ -138,6 +138,8 @@ def _headline(found: Outcome, patch: Patch | None) -> str:
     if found.interrupted and found.exit_code() == 1 and found.verb == "apply":
         return f"error: Interrupted {name}"
     if found.exit_code() == 1:
+        if found.having("not asked"):
+            return f"error: Refused {name}: not all that are meant can be asked"
         no = len(found.having("refused"))
         if not no:
             return f"error: {name}: every process has ended"
@@ -239,6 +241,9 @@ def _ending(found: Outcome, asked: str) -> str:
     if code == 0:
         without = len(found.having("not live"))
         return "The old code is back" + (f"; {_count(without, 'process')} didn't have it" if without else "")
+    if code == 1 and (others := found.having("not asked")):
+        pids = " ".join(f"--pid {s.agent.pid}" for s in others)
+        return f"Nothing was changed in any process.  Without those: suture apply FILE {pids}"
     if code == 1:
         back = len(found.having("put back"))
         return "Nothing was changed in any process" + (f": {back} had switched and went back" if back else "")
