@@ -143,9 +143,9 @@ class Finding:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Finding:
         """Inverse of to_json."""
-        return cls(
-            row["code"], Severity(row["severity"]), row["target"], row["message"], row.get("hint", ""), row.get("evidence", {})
-        )
+        words = [_typed({"hint": "", **row}, key, str) for key in ("code", "severity", "target", "message", "hint")]
+        code, severity, target, message, hint = words
+        return cls(code, Severity(severity), target, message, hint, _strings(_typed({"evidence": {}, **row}, "evidence", dict)))
 
 
 @record(frozen=True, slots=True)

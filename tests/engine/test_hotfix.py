@@ -31,8 +31,8 @@ def hotfix(world: Any, tmp_path: Path) -> Any:
     m = world.module(SOURCE)
     sys.modules["shop_under_fix"] = m
 
-    def run(text: str, **options: Any) -> Any:
-        path = tmp_path / "HotfixCode.py"
+    def run(text: str, name: str = "HotfixCode.py", **options: Any) -> Any:
+        path = tmp_path / name
         path.write_text(text)
         return suture.do_hotfix(str(path), **options)
 
@@ -99,6 +99,27 @@ def test_run_again_replaces_the_earlier_run(hotfix: Any) -> None:
     assert len(suture.status()) == 1
     assert suture.revert(report.patch_id).ok
     assert (m.f(), m.a) == (("old", 1), 1)
+
+
+def test_run_again_beneath_another_is_refused(hotfix: Any) -> None:
+    """A run would keep the earlier run's originals: not where another file has changed the same place since."""
+    m, run = hotfix
+    text = "import suture, shop_under_fix as M\n@suture.replace_func(M)\ndef f(x=1):\n    return 'first'\n"
+    first = run(text)
+    other = run(text.replace("first", "other"), name="Other.py")
+    code = m.f.__code__
+    with pytest.raises(suture.Refused) as caught:
+        run(text.replace("first", "second"))
+    assert caught.value.code == "beneath"
+    assert other.patch_id in str(caught.value)
+    assert (m.f(), m.f.__code__ is code, len(suture.status())) == ("other", True, 2)
+    assert suture.revert(other.patch_id).ok
+    assert m.f() == "first"
+    again = run(text.replace("first", "second"))
+    assert (m.f(), len(suture.status())) == ("second", 1)
+    assert again.patch_id == first.patch_id or again.ok
+    assert suture.revert(again.patch_id).ok
+    assert m.f() == ("old", 1)
 
 
 def test_alone_and_bad_files(hotfix: Any, tmp_path: Path) -> None:

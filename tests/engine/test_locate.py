@@ -194,7 +194,7 @@ def test_what_the_process_has_already_is_said_and_left_alone(world: Any) -> None
         ("added = {1: 2}\n", Kind.VALUE, "added = {1: 3}\n"),
         ("added = {1, 2}\n", Kind.VALUE, "added = {1, 3}\n"),
         ("added = -0.0\n", Kind.VALUE, "added = 0.0\n"),
-        ("class added:\n    pass\n", Kind.CLASS, "class added:\n    pass\n"),
+        ("class added:\n    x = 1\n", Kind.CLASS, "class added:\n    x = 2\n"),
     ],
 )
 def test_what_the_process_has_otherwise_is_not_overwritten(world: Any, live: str, kind: Kind, added: str) -> None:
@@ -293,6 +293,55 @@ def test_functions_of_a_table_are_found_or_it_is_a_conflict(world: Any) -> None:
     assert {f.code for f in report.findings} == {"conflict"}
     assert m.TABLE["b"] is kept
     assert m.TABLE["a"]() == 1
+
+
+@pytest.mark.parametrize(
+    ("has", "adds", "there"),
+    [
+        ("from json import loads as read", "from json import loads as read", True),
+        ("from json import dumps as read", "from json import loads as read", False),
+        ("read = None", "from json import loads as read", False),
+        ("import os.path as read", "from os import path as read", True),
+        ("from json import loads as read", "from json import decoder as read", False),
+    ],
+)
+def test_an_import_that_is_there_already_binds_the_same(world: Any, has: str, adds: str, there: bool) -> None:
+    """A name of that kind isn't enough: it must be what the import would bind."""
+    m = world.module(has + "\n")
+    before = dict(vars(m))
+    report = suture.apply(one(m.__name__, "read", None, adds + "\n", Kind.IMPORT))
+    assert report.ok is there, report.words()
+    assert {f.code for f in report.findings if f.severity == "error"} == (set() if there else {"already-defined"})
+    assert dict(vars(m)) == before
+
+
+SHAPE = """class Shape(dict):
+    sides: int = 4
+    def area(self):
+        return [n for n in self]
+    @property
+    def __name(self):
+        return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "there"),
+    [
+        ("", "", True),
+        ("= 4", "= 3", False),
+        ("return 1", "return 2", False),
+        ("(dict)", "(list)", False),
+        ("def area", "def x", False),
+    ],
+)
+def test_a_class_that_is_there_already(world: Any, old: str, new: str, there: bool) -> None:
+    """Its bases, functions and plain attributes say so."""
+    m = world.module(SHAPE.replace(old, new) if old else SHAPE)
+    before = dict(vars(m)), dict(vars(m.Shape))
+    report = suture.apply(one(m.__name__, "Shape", None, SHAPE, Kind.CLASS))
+    assert report.ok is there, report.words()
+    assert (dict(vars(m)), dict(vars(m.Shape))) == before
 
 
 def test_functions_of_a_table_that_are_fixed_already(world: Any) -> None:

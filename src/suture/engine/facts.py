@@ -27,6 +27,7 @@ __all__ = [
     "PLAIN",
     "Parameter",
     "alike",
+    "code_at",
     "compile_text",
     "equal_copy",
     "fingerprint",
@@ -36,6 +37,7 @@ __all__ = [
     "kind_name",
     "lines_of",
     "literal_value",
+    "nested_codes",
     "pair_codes",
     "same_tree",
     "shift_lines",
@@ -418,7 +420,7 @@ def compile_text(
         return made
     return replace(
         made,
-        code=shift_lines(_body_of(module, (*classes, node.name)), line - 1 - wrapped),
+        code=shift_lines(code_at(module, (*classes, node.name)), line - 1 - wrapped),
         decorators=tuple(node.decorator_list),
         parameters=_shared(tuple(_parameters(node.args))),
         returns=node.returns,
@@ -486,8 +488,8 @@ def _syntax_error(error: Exception, filename: str, shift: int) -> Refused:
     return Refused("syntax-error", str(error), target=filename, hint="mend the source, build again")
 
 
-def _body_of(module: types.CodeType, names: tuple[str, ...]) -> types.CodeType:
-    """Code of the function with that qualified name; the last definition of a name wins, as at run time."""
+def code_at(module: types.CodeType, names: tuple[str, ...]) -> types.CodeType:
+    """Code of the function or class with that qualified name; the last definition of a name wins, as at run time."""
     code = module
     for name in names:
         found = None

@@ -20,14 +20,16 @@ from suture.engine.facts import (
     Definition,
     Fingerprint,
     alike,
+    code_at,
     fingerprint,
     hash_of,
     inner_codes,
+    nested_codes,
     pair_codes,
 )
 from suture.engine.frames import space_of
 from suture.engine.plan import Site, Work
-from suture.engine.resolve import Modules, Resolver, mangled
+from suture.engine.resolve import Modules, Resolver, class_space, leaves, mangled
 from suture.engine.stage import Applied, Context, literal
 from suture.engine.swap import ABSENT, Entry
 from suture.errors import Refused, SutureError
@@ -234,7 +236,7 @@ class Locating(Context):
                 for a in node.names
             )
         if isinstance(node, ast.ImportFrom):
-            return all((a.asname or a.name) in space for a in node.names)
+            return all(_imported(node, a.name, space) is space.get(a.asname or a.name, ABSENT) for a in node.names)
         if change.kind is Kind.FUNCTION:
             return any(
                 s.function.__code__.co_name == change.target.name
@@ -245,12 +247,8 @@ class Locating(Context):
         if change.kind is Kind.VALUE:
             want = literal(node)
             return want is not ABSENT and alike(space.get(mangled(change.target.name, change.scope.classes)), want)
-        live = space.get(change.target.name)
-        return (
-            issubclass(type(live), type)
-            and live.__dict__.get("__module__") == work.module.__name__
-            and change.expect is Expect.LIVE
-        )
+        live: Any = space.get(mangled(change.target.name, change.scope.classes))
+        return isinstance(node, ast.ClassDef) and issubclass(type(live), type) and _is_class(live, node, work.after)
 
     def _locate_value(self, work: Work) -> None:
         """A constant: the live value must be the one that the old source spells out."""
@@ -437,6 +435,39 @@ class Locating(Context):
                     )
                 )
             self.pace()
+
+
+def _imported(node: ast.ImportFrom, name: str, space: Mapping[str, Any]) -> Any:
+    """What ``from ... import name`` would bind in that namespace, if that can be told without running it; else a new object."""
+    parts = [node.module] if node.module else []
+    if node.level:
+        package = str(space.get("__package__") or "").split(".")
+        parts[:0] = package[: len(package) - node.level + 1]
+    stem = ".".join(parts)
+    module = sys.modules.get(stem)
+    found = space_of(module).get(name, ABSENT) if isinstance(module, types.ModuleType) else ABSENT
+    found = sys.modules.get(f"{stem}.{name}", ABSENT) if found is ABSENT else found
+    return object() if found is ABSENT else found
+
+
+def _is_class(live: type, node: ast.ClassDef, definition: Definition) -> bool:
+    """True if a live class has the bases by name, the functions and the plain attributes that its text has."""
+    bases = [b.id if isinstance(b, ast.Name) else b.attr if isinstance(b, ast.Attribute) else "" for b in node.bases]
+    if (bases or ["object"]) != [b.__name__ for b in live.__bases__]:
+        return False
+    space, classes = class_space(live), (*definition.classes, node.name)
+    for code in nested_codes(code_at(definition.compile(), classes)):
+        if not code.co_name.startswith("<"):
+            sites = leaves(space.get(mangled(code.co_name, classes)), "")
+            if not any(fingerprint(s.function.__code__) == fingerprint(code) for s in sites):
+                return False
+    for statement in node.body:
+        value = literal(statement)
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        for target in targets if value is not ABSENT else ():
+            if isinstance(target, ast.Name) and not alike(space.get(mangled(target.id, classes), ABSENT), value):
+                return False
+    return True
 
 
 def origin(function: types.FunctionType) -> str:

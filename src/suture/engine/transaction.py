@@ -143,6 +143,7 @@ class Transaction(Locating, Fitting, Accounting):
             self._refuse_free_threaded()
             with self._phase("fit"):
                 self.rows = fill(self)
+                self._refuse_between(key)
             self._stop_at_errors()
             with self._phase("guard"):
                 hooks.probe()
@@ -158,6 +159,18 @@ class Transaction(Locating, Fitting, Accounting):
         with self._phase("census"):
             self._after()
             return self._report(State.COMMITTED, True), self.old, self.applied
+
+    def _refuse_between(self, key: str) -> None:
+        """Refuse a run that would take the place of an earlier one which another patch stands on."""
+        for at, earlier in enumerate(self.stack):
+            for other in self.stack[at + 1 :] if key and earlier.key == key else ():
+                if earlier.places() & other.places():
+                    raise Refused(
+                        "beneath",
+                        f"it was run before, and {other.patch_id} stands on what that changed",
+                        target=self.patch_id,
+                        hint=f"revert {other.patch_id} first",
+                    )
 
     def _continue_run(self, key: str) -> None:
         """An earlier run under the same key: this one keeps its originals, and what it alone wrote."""
