@@ -281,7 +281,7 @@ def _switches(pid: int) -> int:
 def test_ctrl_c_before_the_first_switch(service: Service, parent: Process, number: int) -> None:
     """One hangs in its preparation: exit 1, and nothing is changed anywhere, not even when it goes on."""
     processes = service.fork(parent, 3)
-    victim, *others = processes
+    *others, victim = processes  # the first is asked alone
     before = prints(processes)
     running = begun(service, "Prepare", victim, others)
     running.send_signal(number)
@@ -330,7 +330,7 @@ def test_ctrl_c_that_is_waited_for(service: Service, parent: Process) -> None:
 def test_killed_operator(service: Service, parent: Process) -> None:
     """kill -9 while all but one have prepared: all let go, nothing is changed, and the next apply works."""
     processes = service.fork(parent, 3)
-    victim, *others = processes
+    *others, victim = processes  # the first is asked alone
     before = prints(processes)
     running = begun(service, "Prepare", victim, others)
     running.kill()
@@ -350,7 +350,7 @@ def test_stuck_process_keeps_no_lease_from_being_renewed(
     monkeypatch.setattr(together, "LEASE_S", 2.0)
     monkeypatch.setattr(together, "_RENEW_S", 0.2)
     processes = service.fork(parent, 3)
-    slow, stuck, plain = processes
+    stuck, slow, plain = processes  # the first is asked alone
     renewed = threading.Event()
 
     def before(agent: Agent, kind: Any) -> None:

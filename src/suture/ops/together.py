@@ -203,7 +203,11 @@ def apply(
     with nullcontext(stop) if stop is not None else Stop() as heard:
         with _kept(outcome.seats):
             for tries in range(_TRIES, 0, -1):
-                outcome.interrupted = not _each([s for s in outcome.seats if not s.state], prepare, heard, hang_up_at=1)
+                todo = [s for s in outcome.seats if not s.state]
+                # Two operators meet at the first: who has it goes on, and they don't stop each other at two others.
+                outcome.interrupted = not _each(todo[:1], prepare, heard, hang_up_at=1)
+                if not outcome.interrupted and not any(_said(s) == "busy" for s in todo[:1]):
+                    outcome.interrupted = not _each(todo[1:], prepare, heard, hang_up_at=1)
                 if outcome.interrupted or not outcome.having("refused", "unknown"):
                     break
                 _discard(outcome.seats)
