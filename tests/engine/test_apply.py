@@ -649,14 +649,14 @@ def test_one_live_function_changed_twice_is_refused(world: Any) -> None:
 
 def test_nothing_to_change_says_so(world: Any) -> None:
     """A patch without changes, or all of whose changes are there, is ok and isn't live: it says so."""
-    m = world.module("def f():\n    return 1\n")
-    patch = world.replace(("1", "2"))
-    m.f.__code__ = m.f.__code__.replace(co_consts=tuple(2 if c == 1 else c for c in m.f.__code__.co_consts))
+    m = world.module("def f():\n    return 'one'\n")
+    patch = world.replace(("one", "two"))
+    m.f.__code__ = m.f.__code__.replace(co_consts=tuple("two" if c == "one" else c for c in m.f.__code__.co_consts))
     for given in (Patch(name="empty", changes=()), patch):
         for ask in (suture.plan, suture.apply):
             assert "nothing-live" in codes(applied(ask(given)))
         assert not suture.status()
-        assert m.f() == 2
+        assert m.f() == "two"
 
 
 @pytest.mark.parametrize("odd", ["\f", "\u2028", "\x1c"])

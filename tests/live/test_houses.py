@@ -617,6 +617,45 @@ def test_watched(house: House, python: str, how: str, request: pytest.FixtureReq
     assert house(WATCHED, after, WATCHED_CHILD, how, needs="coverage" if how == "coverage" else "") == how
 
 
+# ---------------------------------------------------------------- warnings that are errors
+
+STRICT = """
+def f():
+    return [1]
+def g():
+    return "old"
+"""
+
+STRICT_CHILD = """
+    import warnings
+    import suture
+    import m
+    shown = []
+    if sys.argv[1] == "error":
+        warnings.simplefilter("error")
+    else:
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda *a, **k: shown.append(a)
+    before = list(warnings.filters)
+    code, patch = m.f.__code__, "p.suture"
+    refused(suture.apply(patch, partial=True), "kind-changed")
+    for _ in range(2):
+        report = suture.apply(patch, partial=True, accept=["kind-changed:m:f"])
+        check(report.ok, report.words())
+        check((list(m.f()), m.g()) == ([1], "new"))
+        check(suture.revert("p").ok and (m.f(), m.g()) == ([1], "old") and m.f.__code__ == code)
+    check(not shown and warnings.filters == before, shown)
+    print("strict")
+"""
+
+
+@pytest.mark.parametrize("how", ["error", "always"])
+def test_warnings_that_are_errors(house: House, how: str) -> None:
+    """-W error: a store that warns (another kind of function, 3.13+) is made all the same, and nothing is shown in its midst."""
+    after = STRICT.replace("return [1]", "yield 1").replace("old", "new")
+    assert house(STRICT, after, STRICT_CHILD, how) == "strict"
+
+
 # ---------------------------------------------------------------- half a module
 
 HALF = """

@@ -14,8 +14,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import operator
+import re
 import sys
 import types
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -253,12 +255,14 @@ class Prepared:
     ) -> None:
         self._taken = Undo() if into is None else into
         self._stores, self._guards = stores, guards
+        self._warns = False
         self._old: list[Any] = []  # kept until the end: a value that dies inside could run a finaliser in the middle
         entries = []
         made: dict[int, types.CodeType] = {} if copies is None else copies
         for store in stores:
             was = read(store.owner, store.name, store.via)
             self._old.append(was)
+            self._warns |= _turns_kind(was, store.new)
             entries.append(Entry(store, equal_copy(was, made) if type(was) is types.CodeType else was))
             rest()
         self._call = _Call(stores, self._old, guards, rest)
@@ -268,11 +272,32 @@ class Prepared:
         """As the function of that name."""
         if hooked is None:
             hooked = audit_hook_present()
-        if hooked and any(map(_raises_event, self._stores)):
-            _flip(self._stores, self._old, self._guards, record, self._taken, quiet)
-        else:
-            self._call.make(record, self._taken, quiet)
+        with _unwarned() if self._warns else contextlib.nullcontext():
+            if hooked and any(map(_raises_event, self._stores)):
+                _flip(self._stores, self._old, self._guards, record, self._taken, quiet)
+            else:
+                self._call.make(record, self._taken, quiet)
         return self._taken
+
+
+_KIND_WARNING = ("ignore", re.compile("Assigning a code object of non-matching type"), DeprecationWarning, None, 0)
+
+
+def _turns_kind(was: Any, new: Any) -> bool:
+    """True if that store warns (3.13+): a generator's code for a plain function's, and so on."""
+    return type(was) is types.CodeType and type(new) is types.CodeType and bool((was.co_flags ^ new.co_flags) & KIND_FLAGS)
+
+
+@contextlib.contextmanager
+def _unwarned() -> Iterator[None]:
+    """That one warning isn't given: showing it would run Python between two stores, and as an error it would end the commit."""
+    filters: list[Any] = warnings.filters  # type: ignore[assignment]
+    filters.insert(0, _KIND_WARNING)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # another thread has put back what it had saved
+            filters.remove(_KIND_WARNING)
 
 
 def _is_field(store: Store | Guard) -> bool:

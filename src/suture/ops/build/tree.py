@@ -252,7 +252,9 @@ class Tree:
 
 def _decoded(path: str, data: bytes) -> str:
     try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        encoding = "utf-8"
+        if b"\0" not in data:  # else it's the parser's to say (3.14+ raises here already)
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
     except (SyntaxError, UnicodeDecodeError, LookupError) as error:
         hint = "save it as UTF-8, or declare its encoding (PEP 263)"
