@@ -84,7 +84,7 @@ def test_a_generic_closure_that_exists_runs_the_new_text(world: Any) -> None:
 # Before and after, and why the closure that exists stays old.
 LEFT = {
     "a cell that it doesn't have": ("a, b=2", "return a", "return a, b", "no cell"),
-    "a name in the way of the stand-in": ("a, a0=2", "return a, a0", "a = 5\n        return a, a0", "duplicate argument 'a0'"),
+    "a name in the way of the stand-in": ("a, a0=2", "return a, a0", "a = 5\n        return a, a0", "'a0' in function definition"),
 }
 
 

@@ -457,7 +457,7 @@ def _is_class(live: type, node: ast.ClassDef, definition: Definition) -> bool:
         return False
     space, classes = class_space(live), (*definition.classes, node.name)
     for code in nested_codes(code_at(definition.compile(), classes)):
-        if not code.co_name.startswith("<"):
+        if not code.co_name.startswith("<") and code.co_name != "__annotate__":  # the latter: annotations, 3.14+
             sites = leaves(space.get(mangled(code.co_name, classes)), "")
             if not any(fingerprint(s.function.__code__) == fingerprint(code) for s in sites):
                 return False
