@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from suture.errors import Refused, SutureError
 from suture.record import fields, made_by, record
@@ -46,6 +46,7 @@ __all__ = [
     "sha256",
 ]
 
+T = TypeVar("T")
 Rest = Callable[[], None]  # called between two steps of long work; may give the GIL away
 FORMAT = 1
 MAX_BYTES = 32 * 1024 * 1024
@@ -407,22 +408,33 @@ def load(data: bytes, *, source: str = "<patch>", rest: Rest = _go_on) -> Patch:
     header = _row(lines[0], source, 1)
     rest()
     _check_header(header, lines, source, rest)
-    changes = []
-    for number, line in enumerate(lines[1:], start=2):
+    changes: list[Change] = []
+    lines.reverse()
+    lines.pop()
+    while lines:  # let go of one by one: half a megabyte at once is a hold of half a millisecond
         rest()
-        changes.append(_read_change(_row(line, source, number), source, number))
+        number = len(changes) + 2
+        changes.append(_read_change(_row(lines.pop(), source, number), source, number))
     try:
         patch = Patch(
             name=_typed(header, "name", str),
             changes=tuple(changes),
-            files=tuple(_read_file(f) for f in _typed(header, "files", list)),
-            left_out=tuple(Finding.from_json(f) for f in _typed(header, "left_out", list)),
-            remarks=tuple(Finding.from_json(f) for f in _typed(header, "remarks", list)),
+            files=_each(_read_file, header, "files", rest),
+            left_out=_each(Finding.from_json, header, "left_out", rest),
+            remarks=_each(Finding.from_json, header, "remarks", rest),
             meta=_strings(_typed(header, "meta", dict)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _bad(source, 1, f"header: {error}") from error
     return patch
+
+
+def _each(read: Callable[[Any], T], header: Mapping[str, Any], key: str, rest: Rest) -> tuple[T, ...]:
+    out = []
+    for row in _typed(header, key, list):
+        rest()
+        out.append(read(row))
+    return tuple(out)
 
 
 def _split(data: bytes, source: str) -> Iterator[bytes]:
@@ -485,8 +497,10 @@ def _check_header(header: dict[str, Any], lines: list[bytes], source: str, rest:
         raise Refused(
             "patch-truncated", f"{count} changes announced, {len(lines) - 1} found", target=source, hint="copy or build it again"
         )
-    unsigned = {k: v for k, v in header.items() if k != "digest"}
-    if header.get("digest") != _sha([_line(unsigned), *lines[1:]], rest).hexdigest():
+    rest()
+    first = _line({k: v for k, v in header.items() if k != "digest"})
+    rest()
+    if header.get("digest") != _sha([first, *lines[1:]], rest).hexdigest():
         raise Refused("patch-altered", "the digest doesn't match the contents", target=source, hint="build it again; never edit it")
     if header.get("id") != patch_id(str(header.get("name")), lines[1:], rest):
         raise Refused("patch-altered", "the id doesn't match the changes", target=source, hint="build it again; never edit it")
