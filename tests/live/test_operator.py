@@ -182,6 +182,30 @@ def test_late_starter(service: Service) -> None:
     assert service.suture("status").code == 0
 
 
+def test_all_that_had_it_have_ended(service: Service) -> None:
+    """Recycled to the last one: nothing is live, and status says who runs the old code; not once it's reverted or on the disk."""
+    early = service.start(2)
+    assert service.suture("apply", service.patch, "--service", "game").code == 0
+    for process in early:
+        process.end()
+    late = service.start(2)
+    status = service.suture("status", "--json")
+    assert status.code == 1
+    assert [(r["pid"], r["code"]) for r in status.json["remarks"]] == [(p.pid, "without-patch") for p in late]
+    assert "was live in 2 processes, all ended; without it: OLD CODE" in " ".join(service.suture("status").out.split())
+    assert service.suture("apply", service.patch, "--service", "game").code == 0
+    assert service.suture("status").code == 0
+    late[1].end()
+    assert service.suture("revert", "fix", "--service", "game").code == 0
+    assert service.suture("status").code == 0
+    assert service.suture("apply", service.patch, "--service", "game").code == 0
+    late[0].end()
+    (service.folder / "app.py").write_text((service.folder / "fix" / "b" / "app.py").read_text())
+    (fixed,) = service.start()
+    assert words([fixed]) == [NEWS]
+    assert service.suture("status").code == 0
+
+
 def test_parent_without_agent(service: Service) -> None:
     """Children forked from one that has no agent: their next sisters run old code, and status says so."""
     (parent,) = service.start(1, "")

@@ -26,13 +26,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from suture import wire
+from suture.agent.journal import lines_of
 from suture.errors import Fault, SutureError
 from suture.ops.client import Agent, Lost, Trouble
 
-__all__ = ["Outcome", "Seat", "Stop", "apply", "plan", "revert", "status"]
+__all__ = ["Outcome", "Seat", "Stop", "apply", "deployed", "outlived", "plan", "revert", "status"]
 
 LEASE_S = 10.0
 _RENEW_S = 3.0
+_JOURNAL_LINES = 500
 _MOST_AT_ONCE = 64
 _LISTEN_S = 0.05  # how soon Ctrl-C is heard
 _TRIES = 3  # where another operator has prepared
@@ -320,6 +322,49 @@ def deployed(agents: Sequence[Agent], lacking: Sequence[tuple[int, int, str]]) -
             if answer.ok and changed and all(row["status"] == "already-fixed" for row in changed):
                 found.add((pid, patch_id))
     return frozenset(found)
+
+
+def outlived(agents: Sequence[Agent], rows: Sequence[tuple[wire.PsAnswer, list[dict[str, Any]]]]) -> dict[int, tuple[str, int]]:
+    """
+    Who came after all those in which a patch was live, and runs the code from before it.
+
+    Asked of services in which nothing is live, though their journal has a patch that was committed and not taken back.  One
+    that it would go into now runs the old code; one that was started from source with the fix, or from other code, doesn't.
+
+    Returns:
+        By pid, the last such patch and how many processes had it.
+    """
+    by_pid = {a.pid: a for a in agents}
+    services: dict[str, list[wire.PsAnswer]] = {}
+    for facts, _ in rows:
+        services.setdefault(facts.service, []).append(facts)
+    found: dict[int, tuple[str, int]] = {}
+    for service in services.keys() - {facts.service for facts, reports in rows if reports}:
+        with suppress(Lost, SutureError, KeyError):
+            journal = lines_of(by_pid[services[service][0].pid].ask(wire.Log, last=_JOURNAL_LINES)[1]).records
+            patch_id, text, had = _last_live([r for r in journal if r.get("service") == service])
+            for facts in services[service] if text else ():
+                answer, attached = by_pid[facts.pid].ask(wire.Plan, text)
+                changed = json.loads(attached or b"{}").get("changed", ())
+                if answer.ok and any(row["status"] == "planned" for row in changed):
+                    found[facts.pid] = patch_id, had
+    return found
+
+
+def _last_live(records: Sequence[Mapping[str, Any]]) -> tuple[str, bytes, int]:
+    """The patch that was committed last and not taken back, its text, and in how many it was; or "", b"", 0."""
+    texts: dict[str, bytes] = {}
+    live: dict[str, set[Any]] = {}
+    for record in records:
+        verb, patch_id, state = (str(record.get(key, "")) for key in ("verb", "patch_id", "state"))
+        if isinstance(text := record.get("patch"), str):
+            texts[patch_id] = text.encode("utf-8", "surrogatepass")
+        if (verb, state) == ("commit", "committed"):
+            live.setdefault(patch_id, set()).add(record.get("pid"))
+        elif (verb, state) == ("revert", "reverted"):
+            live.pop(patch_id, None)  # somebody wanted it out: who has ended since is forgotten
+    last = next(reversed(live), "")
+    return last, texts.get(last, b""), len(live.get(last, ()))
 
 
 # ---------------------------------------------------------------- steps

@@ -233,7 +233,7 @@ class Status:
             rows, silent = together.status(agents)
             troubles += silent
             found = tables.Services(rows, troubles)
-            found.tell_deployed(together.deployed(agents, found.lacking()))
+            found.tell(together.deployed(agents, found.lacking()), together.outlived(agents, rows))
         code = OK if found.as_asked() else NO
         if args.json:
             _print_json(_head(args, code, troubles) | found.to_json())

@@ -271,6 +271,7 @@ class Services:
             self._services.setdefault(facts.service, []).append((facts, reports))
         self._patches = {name: self._of(members) for name, members in self._services.items()}
         self._deployed: frozenset[tuple[int, str]] = frozenset()
+        self._outlived: Mapping[int, tuple[str, int]] = {}
         self._remarks = [r for name in self._services for r in self._said(name)]
 
     def lacking(self) -> list[tuple[int, int, str]]:
@@ -284,9 +285,9 @@ class Services:
             if patch_id not in {r["patch_id"] for r in reports}
         ]
 
-    def tell_deployed(self, deployed: frozenset[tuple[int, str]]) -> None:
-        """These (pid, patch id) were started from source that holds the fix: nothing differs."""
-        self._deployed = deployed
+    def tell(self, deployed: frozenset[tuple[int, str]], outlived: Mapping[int, tuple[str, int]]) -> None:
+        """What ``together`` found out: who was started from source that holds the fix, and who came after all that had it."""
+        self._deployed, self._outlived = deployed, outlived
         self._remarks = [r for name in self._services for r in self._said(name)]
 
     def _from_disk(self, service: str, patch_id: str) -> int:
@@ -311,9 +312,13 @@ class Services:
             for patch_id in patches.keys() - {r["patch_id"] for r in reports}:
                 if (facts.pid, patch_id) in self._deployed:
                     continue
-                started = time.strftime("%H:%M", time.localtime(time.time() - facts.since_s))
-                words = f"its agent is from {started}, its parent is {facts.ppid}: it runs without {patch_id}: OLD CODE"
+                words = f"{_from(facts)}: it runs without {patch_id}: OLD CODE"
                 hint = f"suture apply FILE --service {service or '...'} (live ones are skipped)"
+                yield _remark(service, facts.pid, "without-patch", words, hint)
+            if facts.pid in self._outlived:
+                patch_id, had = self._outlived[facts.pid]
+                words = f"{_from(facts)}: {patch_id} was live in {_count(had, 'process')}, all ended; without it: OLD CODE"
+                hint = "apply it again; if it was dropped on purpose, apply and revert it"
                 yield _remark(service, facts.pid, "without-patch", words, hint)
             if facts.failure:
                 yield _remark(service, facts.pid, "agent-fault", facts.failure, "see the program's log (logger `suture`)")
@@ -406,6 +411,12 @@ class Services:
         differing = {r["service"] for r in self._remarks}
         good, bad = len(self._services.keys() - differing), len(differing)
         yield f"{_count(good, 'service')} as asked" + (f", {bad} differ{'s' * (bad == 1)}" if bad else "")
+
+
+def _from(facts: wire.PsAnswer) -> str:
+    """Since when, and of whom."""
+    started = time.strftime("%H:%M", time.localtime(time.time() - facts.since_s))
+    return f"its agent is from {started}, its parent is {facts.ppid}"
 
 
 def _remark(service: str, pid: int, code: str, message: str, hint: str) -> dict[str, Any]:
