@@ -26,11 +26,15 @@ class Call:
         self.got: list[wire.Received] = []
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(timeout_s)
-        with rundir.Address(path) as name:
-            self.sock.connect(name)
-        if hello is not None:
-            self.send(hello)
-            self.welcome = self.next().message
+        try:
+            with rundir.Address(path) as name:
+                self.sock.connect(name)
+            if hello is not None:
+                self.send(hello)
+                self.welcome = self.next().message
+        except BaseException:
+            self.sock.close()
+            raise
 
     def __enter__(self) -> Call:
         return self
