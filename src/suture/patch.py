@@ -397,7 +397,7 @@ def load(data: bytes, *, source: str = "<patch>", rest: Rest = _go_on) -> Patch:
     if len(data) > MAX_BYTES:
         raise Refused(
             "patch-too-large",
-            f"{len(data)} bytes, the limit is {MAX_BYTES}",
+            f"more than {MAX_BYTES} bytes",
             target=source,
             hint="split the patch, or restart: a fix of this size is a release",
         )

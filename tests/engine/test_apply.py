@@ -8,6 +8,7 @@ import inspect
 import sys
 import traceback
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -679,3 +680,14 @@ def test_nobody_is_inside_after_a_revert(world: Any) -> None:
     assert (report.inside_old, report.drained.done()) == (0, True)
     back = suture.revert(report.patch_id)
     assert (back.inside_old, back.drained.done(), m.f()) == (0, True, 1)
+
+
+@pytest.mark.parametrize("endless", [False, True])
+def test_a_file_over_the_limit_is_not_read_whole(tmp_path: Path, endless: bool) -> None:
+    """However large it is, or without an end: a process that must not stop isn't filled with it."""
+    path = tmp_path / "p.suture"
+    if not endless:
+        with path.open("wb") as file:
+            file.truncate(10**12)  # no blocks on the disk
+    report = suture.apply("/dev/zero" if endless else path)
+    assert (report.ok, codes(report)) == (False, {"patch-too-large"})

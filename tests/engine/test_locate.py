@@ -344,6 +344,19 @@ def test_a_class_that_is_there_already(world: Any, old: str, new: str, there: bo
     assert (dict(vars(m)), dict(vars(m.Shape))) == before
 
 
+def test_the_metaclass_of_a_class_that_is_there_is_not_asked(world: Any) -> None:
+    """Whether it is the same is told without running code of the program."""
+    text = (
+        "asked = []\nclass Meta(type):\n    def __getattribute__(cls, name):\n        asked.append(name)\n"
+        "        return type.__getattribute__(cls, name)\nclass Base(metaclass=Meta):\n    pass\nclass Shape(Base):\n    sides = 4\n"
+    )
+    m = world.module(text)
+    m.asked.clear()
+    report = suture.apply(one(m.__name__, "Shape", None, "class Shape(Base):\n    sides = 4\n", Kind.CLASS))
+    assert report.ok, report.words()
+    assert m.asked == []
+
+
 def test_functions_of_a_table_that_are_fixed_already(world: Any) -> None:
     """The process runs the new release: nothing to do."""
     m = world.module(TABLE.replace("lambda: 2", "lambda: 3"))

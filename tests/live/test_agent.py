@@ -11,7 +11,6 @@ import sys
 import tempfile
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -200,7 +199,7 @@ def many(kind, n=30):
 def alive():
     limit = time.monotonic() + 10
     while not boot.server().running() and time.monotonic() < limit:
-        time.sleep(0.001)
+        time.sleep(0.001)  # until its thread is back
     tools = [sys.monitoring.get_tool(n) for n in (3, 4)] if hasattr(sys, "monitoring") else []
     return boot.server().running(), [t for t in tools if t], len(os.listdir("/proc/self/task"))
 """
@@ -270,6 +269,7 @@ def test_a_child_has_an_agent_of_its_own(python: str, start: Callable[..., Child
 def test_fork_while_at_work(python: str, start: Callable[..., Child]) -> None:
     """A fork waits for the request at hand; its caller is answered, and the child has an agent too."""
     begin = """
+        import signal
         from suture.agent import boot
         class Slow:
             def status(self):
@@ -283,7 +283,7 @@ def test_fork_while_at_work(python: str, start: Callable[..., Child]) -> None:
     with child.call() as call:
         call.send(wire.Status(1))
         assert child.ask("started.wait(10)") == "True"
-        pid = int(child.ask("os.fork() or time.sleep(60)"))
+        pid = int(child.ask("os.fork() or signal.pause()"))
         assert call.next().message == wire.Statuses(1, 2, 0)
         with child.call(pid) as other:
             assert isinstance(other.welcome, wire.Hello)
@@ -308,7 +308,7 @@ def test_fork_storm(python: str, start: Callable[..., Child], tmp_path: Path) ->
                     good = app.f() == ("new" if live else "old") and suture.plan("fix.suture").ok
                     os._exit(1 - good)
                 codes.append(os.waitpid(pid, 0)[1])
-                time.sleep(0.002)
+                time.sleep(0.002)  # commits come in between, and not only forks
         thread = threading.Thread(target=storm)
     """
     child = start(python, begin, "-W", "ignore")
@@ -332,7 +332,7 @@ def test_fork_in_the_agents_thread(python: str, start: Callable[..., Child]) -> 
         class Forks:
             def status(self):
                 if os.fork() == 0:
-                    time.sleep(0.2)
+                    time.sleep(0.2)  # it outlives the answer to the parent's caller
                     os._exit(0)
                 return ()
         boot.install(Forks, version="0")
@@ -385,9 +385,8 @@ def test_sigwait(python: str, start: Callable[..., Child]) -> None:
         sys.exit(7)
     """
     child = start(python, begin)
-    child.path()
-    for _ in range(5):
-        time.sleep(0.01)
+    with child.call() as call:  # its thread runs, and waits for the next
+        assert call.ask(wire.Ps).pid == child.pid
     os.kill(child.pid, signal.SIGTERM)
     assert child.process.stdout is not None
     assert child.process.stdout.readline() == "True\n"
@@ -408,10 +407,10 @@ def test_daemon(python: str, start: Callable[..., Child]) -> None:
             os.write(write, b"%d" % os.getpid())
             limit = time.monotonic() + 10
             while len(os.listdir("/proc/self/task")) < 2:
-                time.sleep(0.001)
+                time.sleep(0.001)  # until the agent's thread is back
             os.closerange(0, 4096)
             used = [os.open(os.devnull, os.O_RDWR) for _ in range(30)]
-            time.sleep(30)
+            time.sleep(30)  # it is killed sooner
             os._exit(0)
         os.wait()
         daemon = int(os.read(read, 20))

@@ -288,6 +288,8 @@ def test_unreadable_journal(service: Service) -> None:
     process.ask(f"setattr({JOURNAL}, 'path', '/proc')")
     log = service.suture("log")
     assert (log.code, f"! pid {process.pid} game: " in log.out, "journal-unreadable" in log.out) == (1, True, True), log
+    status = service.suture("status", "--json")  # what was live before can't be told
+    assert (status.code, [t["code"] for t in status.json["troubles"]]) == (1, ["journal-unreadable"])
 
 
 # ---------------------------------------------------------------- what can't be asked

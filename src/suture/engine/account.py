@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from suture.engine import census, frames, versions
 from suture.engine.facts import Definition, fingerprint, lines_of
@@ -76,21 +75,20 @@ class Accounting(Context):
     def _say_who_stays(self) -> None:
         calls = frames.inside(self.old, self.pace)
         self.listed = tuple(str(c) for c in calls)
+        works = self._by_old_code() if calls else {}
         for call in calls:
-            for work in self.works:
-                if work.before is not None and any(g.was is call.code for g in self._was(work)):
-                    looping = _in_loop(work.before, call)
-                    self.find(
-                        Finding(
-                            "inside-old",
-                            Severity.WARNING if looping else Severity.NOTE,
-                            work.target,
-                            f"{call} is inside the old code"
-                            + (", in a loop: it stays there until the loop ends" if looping else ""),
-                            hint="what the loop calls is patched; a restart of that thread or task ends it" if looping else "",
-                        )
+            self.pace()
+            for work in works.get(id(call.code), ())[:1]:
+                looping = work.before is not None and _in_loop(work.before, call)
+                self.find(
+                    Finding(
+                        "inside-old",
+                        Severity.WARNING if looping else Severity.NOTE,
+                        work.target,
+                        f"{call} is inside the old code" + (", in a loop: it stays there until the loop ends" if looping else ""),
+                        hint="what the loop calls is patched; a restart of that thread or task ends it" if looping else "",
                     )
-                    break
+                )
 
     def _report(self, state: State, ok: bool) -> Report:
         pace = self.pace
@@ -137,18 +135,28 @@ class Accounting(Context):
 
     def _say_who_crossed(self, quiet: Quiet) -> None:
         targets: dict[str, list[str]] = {}
+        works = self._by_old_code()
         for code, held in zip(self.old, quiet.each(), strict=True):
             self.pace()
             if count := frames.calls_of(code.co_flags, held):
-                for work in self.works:
-                    if any(s.was is code for s in self._was(work)):
-                        targets.setdefault(work.target, []).append(f"{count} call{'s' * (count > 1)} in {code.co_name}")
-        for finding in cross_calls(self.works, targets):
+                for work in works.get(id(code), ()):
+                    targets.setdefault(work.target, []).append(f"{count} call{'s' * (count > 1)} in {code.co_name}")
+        for finding in cross_calls(self.works, targets, self.pace):
             self.find(finding)
 
-    def _was(self, work: Work) -> list[Any]:
-        functions = {id(s.function) for s in work.sites}
-        return [g for g in self.stage.guards if g.name == "__code__" and id(g.owner) in functions]
+    def _by_old_code(self) -> dict[int, list[Work]]:
+        """What changed a live function, by id of the code that it had; the guards hold that."""
+        was = {}
+        for guard in self.stage.guards:
+            if guard.name == "__code__":
+                was[id(guard.owner)] = guard.was
+            self.pace()
+        out: dict[int, list[Work]] = {}
+        for work in self.works:
+            for code in {id(was[id(s.function)]) for s in work.sites if id(s.function) in was} if work.before is not None else ():
+                out.setdefault(code, []).append(work)
+            self.pace()
+        return out
 
 
 class _Strays:

@@ -27,7 +27,7 @@ from suture.engine.facts import (
     nested_codes,
     pair_codes,
 )
-from suture.engine.frames import space_of
+from suture.engine.frames import qualname_of, space_of
 from suture.engine.plan import Site, Work
 from suture.engine.resolve import Modules, Resolver, class_space, leaves, mangled
 from suture.engine.stage import Applied, Context, literal
@@ -36,6 +36,8 @@ from suture.errors import Refused, SutureError
 from suture.patch import Change, Expect, FileFact, Finding, Kind, Patch, Severity
 
 __all__ = ["Locating", "origin"]
+
+_bases: Any = type.__dict__["__bases__"].__get__  # type: ignore[attr-defined]  # a metaclass may answer getattr
 
 
 class Locating(Context):
@@ -453,7 +455,7 @@ def _imported(node: ast.ImportFrom, name: str, space: Mapping[str, Any]) -> Any:
 def _is_class(live: type, node: ast.ClassDef, definition: Definition) -> bool:
     """True if a live class has the bases by name, the functions and the plain attributes that its text has."""
     bases = [b.id if isinstance(b, ast.Name) else b.attr if isinstance(b, ast.Attribute) else "" for b in node.bases]
-    if (bases or ["object"]) != [b.__name__ for b in live.__bases__]:
+    if (bases or ["object"]) != [qualname_of(b).rpartition(".")[2] for b in _bases(live)]:
         return False
     space, classes = class_space(live), (*definition.classes, node.name)
     for code in nested_codes(code_at(definition.compile(), classes)):

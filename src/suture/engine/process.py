@@ -140,8 +140,8 @@ class Engine:
         transaction.let_go()
         del transaction, outcome
         if applied is not None:
+            applied.report = report  # first: an interrupt in what follows leaves a status that has all of it
             self._drain(report, old, pace, applied.caches)
-            applied.report = report
         pace.measure(report)
         return report
 

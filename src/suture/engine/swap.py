@@ -292,8 +292,8 @@ def _turns_kind(was: Any, new: Any) -> bool:
 def _unwarned() -> Iterator[None]:
     """That one warning isn't given: showing it would run Python between two stores, and as an error it would end the commit."""
     filters: list[Any] = warnings.filters  # type: ignore[assignment]
-    filters.insert(0, _KIND_WARNING)
     try:
+        filters.insert(0, _KIND_WARNING)
         yield
     finally:
         with contextlib.suppress(ValueError):  # another thread has put back what it had saved

@@ -32,7 +32,7 @@ from suture.engine.plan import cross_calls, judge, judge_live
 from suture.engine.stage import Applied, Filling, settle
 from suture.engine.swap import ABSENT, Entry, Guard, Via
 from suture.errors import Denied, Fault, Refused, SutureError
-from suture.patch import Change, Finding, Patch, Severity, load
+from suture.patch import MAX_BYTES, Change, Finding, Patch, Severity, load
 from suture.report import Report, Row, State, stamp
 
 __all__ = ["Outcome", "Source", "Stop", "Transaction"]
@@ -417,10 +417,10 @@ class Stop(Exception):
 
 
 def _bytes_of(source: str | os.PathLike[str], rest: Callable[[], None]) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     try:
         with open(source, "rb") as file:
-            while part := file.read(READ_BYTES):
+            while len(parts) * READ_BYTES <= MAX_BYTES and (part := file.read(READ_BYTES)):  # a larger one is refused unread
                 parts.append(part)
                 rest()
         data = b"".join(parts)

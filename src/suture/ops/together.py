@@ -30,7 +30,7 @@ from suture.agent.journal import lines_of
 from suture.errors import Fault, SutureError
 from suture.ops.client import Agent, Lost, Trouble
 
-__all__ = ["Outcome", "Seat", "Stop", "apply", "deployed", "outlived", "plan", "revert", "status"]
+__all__ = ["Outcome", "Seat", "Stop", "apply", "deployed", "not_asked", "outlived", "plan", "revert", "status"]
 
 LEASE_S = 10.0
 _RENEW_S = 3.0
@@ -173,9 +173,12 @@ def plan(agents: Sequence[Agent], patch: bytes, **options: Any) -> Outcome:
     return outcome
 
 
-def apply(
-    agents: Sequence[Agent], patch: bytes, *, unasked: bool = False, journal: bool = True, stop: Stop | None = None, **options: Any
-) -> Outcome:
+def not_asked(agents: Sequence[Agent]) -> Outcome:
+    """What comes of an apply where some that are meant can't be asked: they can't be prepared, so nobody is."""
+    return Outcome("apply", [Seat(a, "not asked") for a in agents])
+
+
+def apply(agents: Sequence[Agent], patch: bytes, *, journal: bool = True, stop: Stop | None = None, **options: Any) -> Outcome:
     """
     Take a patch live in all of them, or in none.
 
@@ -187,12 +190,9 @@ def apply(
         patch: A patch file's bytes.
         journal: False: go on where it can't be written.
         stop: What Ctrl-C is told to; None: one of its own.
-        unasked: Some that were meant can't be asked.  They can't be prepared, so nobody is.
         options: As for ``suture.apply``.
     """
-    outcome = Outcome("apply", [Seat(a, "not asked" if unasked else "") for a in agents])
-    if unasked:
-        return outcome
+    outcome = Outcome("apply", [Seat(a) for a in agents])
     start = time.monotonic()
 
     def prepare(seat: Seat) -> None:
@@ -315,16 +315,16 @@ def deployed(agents: Sequence[Agent], lacking: Sequence[tuple[int, int, str]]) -
     by_pid = {a.pid: a for a in agents}
     found: set[tuple[int, str]] = set()
     for pid, having, patch_id in lacking:
-        with suppress(Lost, SutureError, KeyError):
+        with suppress(Lost, SutureError, KeyError):  # whoever doesn't answer stays named
             text = by_pid[having].ask(wire.Show, patch_id=patch_id)[1]
-            answer, attached = by_pid[pid].ask(wire.Plan, text)
-            changed = json.loads(attached or b"{}").get("changed", ())
-            if answer.ok and changed and all(row["status"] == "already-fixed" for row in changed):
+            if _would_be(by_pid[pid], text) == {"already-fixed"}:
                 found.add((pid, patch_id))
     return frozenset(found)
 
 
-def outlived(agents: Sequence[Agent], rows: Sequence[tuple[wire.PsAnswer, list[dict[str, Any]]]]) -> dict[int, tuple[str, int]]:
+def outlived(
+    agents: Sequence[Agent], rows: Sequence[tuple[wire.PsAnswer, list[dict[str, Any]]]]
+) -> tuple[dict[int, tuple[str, int]], list[Trouble]]:
     """
     Who came after all those in which a patch was live, and runs the code from before it.
 
@@ -332,23 +332,36 @@ def outlived(agents: Sequence[Agent], rows: Sequence[tuple[wire.PsAnswer, list[d
     that it would go into now runs the old code; one that was started from source with the fix, or from other code, doesn't.
 
     Returns:
-        By pid, the last such patch and how many processes had it.
+        By pid, the last such patch and how many processes had it; and who couldn't be asked.
     """
     by_pid = {a.pid: a for a in agents}
-    services: dict[str, list[wire.PsAnswer]] = {}
+    services: dict[str, list[int]] = {}
     for facts, _ in rows:
-        services.setdefault(facts.service, []).append(facts)
+        if not facts.failure:  # that is said anyway
+            services.setdefault(facts.service, []).append(facts.pid)
     found: dict[int, tuple[str, int]] = {}
-    for service in services.keys() - {facts.service for facts, reports in rows if reports}:
-        with suppress(Lost, SutureError, KeyError):
-            journal = lines_of(by_pid[services[service][0].pid].ask(wire.Log, last=_JOURNAL_LINES)[1]).records
-            patch_id, text, had = _last_live([r for r in journal if r.get("service") == service])
-            for facts in services[service] if text else ():
-                answer, attached = by_pid[facts.pid].ask(wire.Plan, text)
-                changed = json.loads(attached or b"{}").get("changed", ())
-                if answer.ok and any(row["status"] == "planned" for row in changed):
-                    found[facts.pid] = patch_id, had
-    return found
+    troubles: list[Trouble] = []
+    for service in sorted(services.keys() - {facts.service for facts, reports in rows if reports}):
+        patch_id, text, had = "", b"", 0
+        for pid in services[service]:
+            agent = by_pid[pid]
+            try:
+                if pid == services[service][0]:  # one journal a service
+                    records = lines_of(agent.ask(wire.Log, last=_JOURNAL_LINES)[1]).records
+                    patch_id, text, had = _last_live([r for r in records if r.get("service") == service])
+                if text and "planned" in _would_be(agent, text):
+                    found[pid] = patch_id, had
+            except (Lost, SutureError) as error:
+                code, hint = (error.code, error.hint) if isinstance(error, SutureError) else ("lost", "ask again; see its log")
+                troubles.append(Trouble(pid, service, code, str(error), hint))
+    return found, troubles
+
+
+def _would_be(agent: Agent, text: bytes) -> set[str]:
+    """States that a plan of the patch gives its changes; none if it's refused there."""
+    answer, attached = agent.ask(wire.Plan, text, partial=True)  # whatever it leaves out, it was live
+    changed = json.loads(attached or b"{}").get("changed", ())
+    return {row["status"] for row in changed} if answer.ok else set()
 
 
 def _last_live(records: Sequence[Mapping[str, Any]]) -> tuple[str, bytes, int]:

@@ -170,8 +170,10 @@ class Apply:
             if not agents:
                 return _nobody(args, troubles)
             with together.Stop() as stop:  # to the last word: what was done is said
-                options = {"journal": not args.no_journal, "stop": stop, **_options(args)}
-                outcome = together.apply(agents, data, unasked=any(t.running for t in troubles), **options)
+                if any(t.running for t in troubles):
+                    outcome = together.not_asked(agents)
+                else:
+                    outcome = together.apply(agents, data, journal=not args.no_journal, stop=stop, **_options(args))
                 return _say(args, outcome, troubles, patch)
 
 
@@ -231,9 +233,10 @@ class Status:
             if not agents:
                 return _nobody(args, troubles)
             rows, silent = together.status(agents)
-            troubles += silent
+            old, unasked = together.outlived(agents, rows)
+            troubles += silent + unasked
             found = tables.Services(rows, troubles)
-            found.tell(together.deployed(agents, found.lacking()), together.outlived(agents, rows))
+            found.tell(together.deployed(agents, found.lacking()), old)
         code = OK if found.as_asked() else NO
         if args.json:
             _print_json(_head(args, code, troubles) | found.to_json())
