@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -23,6 +24,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from pythons import WANTED, found
 
 SRC = Path(__file__).parent.parent / "src"
+# A shell's background job ignores the one, nohup the other, and so would all that we start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class World:
