@@ -120,12 +120,19 @@ def play(part, name, house, patch, **env):
     try:
         service.await_workers(house, part.agents)
         load = Load(house, part.target.format(port=port), threads=8, a_second=CALM, **env)
+        story = Story(part, house, patch, load)
         try:
-            Story(part, house, patch, load).tell()
+            story.tell()
         finally:
             load.close()
         failed = [r.word for r in load.rows if r.failed]
         must(not failed, f"requests: {len(load.rows)}, failed: {len(failed)}{''.join(f' ({w})' for w in sorted(set(failed)))}")
+        again = [r for r in load.rows if r.hung_up]
+        must(
+            all(story.recycled(r) for r in again),
+            f"asked once more, since the server hung up before it answered: {len(again)}"
+            f"{', all of them while a worker ended' if again else ''}",
+        )
     finally:
         service.close()
 
@@ -135,6 +142,7 @@ class Story:
 
     def __init__(self, part, house, patch, load):
         self.part, self.house, self.patch, self.load = part, house, patch, load
+        self.recycling = [float("inf"), 0.0]  # from, to: when workers ended and others came
 
     def tell(self):
         """Wrong, fixed, recycled, looked at; and back, where nothing else is in the way."""
@@ -192,6 +200,7 @@ class Story:
     def recycle(self):
         """A worker has had its share of requests, and another takes its place."""
         before = self.house.pids()
+        self.recycling[0] = time.monotonic()
         if self.part.recycles:
             self.load.at(FAST)
         else:
@@ -218,10 +227,15 @@ class Story:
             rows = self.load.asked_since(again.ended, count=40)
             must(again.code == 0 and all(r.word == "right" for r in rows), f"apply again: {len(rows)} answers, all right")
 
+    def recycled(self, row):
+        """True if that was asked while workers ended and others came."""
+        return self.recycling[0] < row.got and row.asked < self.recycling[1]
+
     def settle(self):
         """Wait until all workers are there: who is still booting can't be reached."""
         self.load.at(SLOW)
         until(lambda: len(self.house.pids()) == self.part.agents, f"{self.part.agents} processes")
+        self.recycling[1] = time.monotonic()
 
     def revert(self):
         """Out again."""

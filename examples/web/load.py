@@ -2,12 +2,14 @@
 Customers: each asks for a price, checks the answer, and asks again.
 
 ``python load.py URL|celery THREADS A_SECOND`` prints a line of JSON each tenth of a second: a list of what was answered since
-the last, each [asked, answered, pid, word], word one of right, wrong, or why there was no answer.  Times are of the monotonic
-clock, which processes of one machine share.  A line on standard input is another rate (0: as fast as they can); its end ends
+the last, each [asked, answered, pid, word, hung_up], word one of right, wrong, or why there was no answer.  Times are of the
+monotonic clock, which processes of one machine share.  A line on standard input is another rate (0: as fast as they can); its end ends
 us, after the last answer.
 
 Each HTTP request is a connection of its own: on one that is kept, a server that recycles its workers may hang up right
-under the next request, and who failed then would be a matter of opinion.
+under the next request, and who failed then would be a matter of opinion.  Even so a worker that ends can take a connection
+that it won't read: one that was reset before the first byte of an answer is asked once more, as proxies in front of such a
+server do with a GET, and counted (hung_up).
 """
 
 import http.client
@@ -24,6 +26,10 @@ LINE_S = 0.1
 PATIENCE_S = 10
 
 
+class HungUp(ConnectionResetError):
+    """A connection was taken, and dropped before the first byte of an answer."""
+
+
 def over_http(url):
     """One that asks over HTTP."""
     where = urlsplit(url)
@@ -31,8 +37,11 @@ def over_http(url):
     def ask(net, quantity):
         connection = http.client.HTTPConnection(where.hostname, where.port, timeout=PATIENCE_S)
         try:
-            connection.request("GET", f"{where.path}?net={net}&quantity={quantity}", headers={"Connection": "close"})
-            response = connection.getresponse()
+            try:
+                connection.request("GET", f"{where.path}?net={net}&quantity={quantity}", headers={"Connection": "close"})
+                response = connection.getresponse()
+            except ConnectionResetError as error:  # RemoteDisconnected is one
+                raise HungUp(str(error)) from error
             body = response.read()
         finally:
             connection.close()
@@ -67,16 +76,24 @@ class Load:
         """One customer, until the end."""
         orders = itertools.product(range(200 + number, 5000, 17), range(1, 9))
         for net, quantity in itertools.cycle(orders):
-            asked = time.monotonic()
+            asked, hung_up = time.monotonic(), []
             try:
-                answer = self.ask(net, quantity)
+                answer = self.once_more(net, quantity, hung_up)
                 pid, word = answer["pid"], "right" if answer["total"] == net * quantity * 119 // 100 else "wrong"
             except Exception as error:
                 pid, word = 0, f"{type(error).__name__}: {error}"
-            self.rows.append((asked, time.monotonic(), pid, word))
+            self.rows.append((asked, time.monotonic(), pid, word, len(hung_up)))
             rest_s = asked + len(self.threads) / self.a_second - time.monotonic() if self.a_second else 0
             if self.over.wait(max(0, rest_s)) if rest_s > 0 else self.over.is_set():
                 return
+
+    def once_more(self, net, quantity, hung_up):
+        """Ask, and once more if nobody heard the first time."""
+        try:
+            return self.ask(net, quantity)
+        except HungUp as error:
+            hung_up.append(error)
+            return self.ask(net, quantity)
 
     def tell(self):
         """Print what was answered since the last line."""

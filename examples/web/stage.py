@@ -123,10 +123,10 @@ class Service:
 
 
 class Row:
-    """One answer: when it was asked for and got, of which process, and right, wrong or why there is none."""
+    """One answer: when it was asked for and got, of which process, right, wrong or why there is none, and who hung up first."""
 
-    def __init__(self, asked, got, pid, word):
-        self.asked, self.got, self.pid, self.word = asked, got, pid, word
+    def __init__(self, asked, got, pid, word, hung_up):
+        self.asked, self.got, self.pid, self.word, self.hung_up = asked, got, pid, word, hung_up
 
     @property
     def failed(self):
