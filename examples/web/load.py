@@ -3,8 +3,8 @@ Customers: each asks for a price, checks the answer, and asks again.
 
 ``python load.py URL|celery THREADS A_SECOND`` prints a line of JSON each tenth of a second: a list of what was answered since
 the last, each [asked, answered, pid, word, hung_up], word one of right, wrong, or why there was no answer.  Times are of the
-monotonic clock, which processes of one machine share.  A line on standard input is another rate (0: as fast as they can); its end ends
-us, after the last answer.
+monotonic clock, which processes of one machine share.  A line on standard input is another rate (0: as fast as they can); its
+end ends us, after the last answer.
 
 Each HTTP request is a connection of its own: on one that is kept, a server that recycles its workers may hang up right
 under the next request, and who failed then would be a matter of opinion.  Even so a worker that ends can take a connection

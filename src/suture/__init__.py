@@ -47,8 +47,9 @@ _LOADED = (  # what the engine needs, each after what it imports itself
     *("ast", "tokenize", "textwrap", "linecache", "inspect", "json"),
     *("suture.record", "suture.patch", "suture.report"),
     *(f"suture.engine.{n}" for n in ("own", "hooks", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk")),
-    *(f"suture.engine.{n}" for n in ("resolve", "assemble", "census", "evaluate", "stage", "imports", "inner", "revert")),
-    *(f"suture.engine.{n}" for n in ("locate", "account", "mirror", "fitting", "transaction", "process")),
+    *(f"suture.engine.{n}" for n in ("resolve", "assemble", "census", "values", "shadow", "evaluate", "stage")),
+    *(f"suture.engine.{n}" for n in ("imports", "inner", "revert", "locate", "account", "mirror")),
+    *(f"suture.engine.{n}" for n in ("fitting", "transaction", "process")),
     *("concurrent.futures", "suture.hotfix", "suture.soon"),
 )
 

@@ -231,6 +231,7 @@ class Change:
         expect: What the process must hold.
         names: Names that the statement binds (IMPORT, VALUE, CLASS).
         rebind: ``module:name`` of importers that took a VALUE by name.
+        again: Parameters of a FUNCTION whose defaults are worked out again although their text is the same.
         section: Whose part of a hotfix file it came from, or "".
         decision: Set where somebody chose.
     """
@@ -244,6 +245,7 @@ class Change:
     expect: Expect = Expect.SOURCE
     names: tuple[str, ...] = ()
     rebind: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
     section: str = ""
     decision: Decision | None = None
 
@@ -301,10 +303,13 @@ class Patch:
     @property
     def needs(self) -> tuple[str, ...]:
         """Features that a reader must know."""
-        return tuple(sorted({str(c.kind) for c in self.changes} | {f"expect-{c.expect}" for c in self.changes}))
+        rules = {f"rule-{c.decision.rule}" for c in self.changes if c.decision is not None}
+        again = {"again"} if any(c.again for c in self.changes) else set()
+        return tuple(sorted({str(c.kind) for c in self.changes} | {f"expect-{c.expect}" for c in self.changes} | rules | again))
 
 
-KNOWN_NEEDS = frozenset(str(k) for k in Kind) | frozenset(f"expect-{e}" for e in Expect)
+RULES = ("evaluate", "merge")
+KNOWN_NEEDS = frozenset((*map(str, Kind), *(f"expect-{e}" for e in Expect), *(f"rule-{r}" for r in RULES), "again"))
 
 
 def is_name(text: str) -> bool:

@@ -25,7 +25,7 @@ def trees(tmp_path: Path):
 
 
 GOOD = ("def f():\n    return 1\n", "def f():\n    return 2\n")
-BAD = ("X = {}\ndef f():\n    return 1\n", "X = {1: 2}\ndef f():\n    return 2\n")
+BAD = ("X = h(1)\ndef f():\n    return 1\n", "X = h(2)\ndef f():\n    return 2\n")
 
 
 def test_all_carried_is_exit_0_and_a_file(trees, tmp_path: Path, capsys) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suture.errors import Refused
-from suture.patch import Change, Decision, Expect, FileFact, Finding, Kind, Patch, Scope, Severity, Target, dump, load
+from suture.patch import RULES, Change, Decision, Expect, FileFact, Finding, Kind, Patch, Scope, Severity, Target, dump, load
 
 NAMES = st.text("abcXYZ_é", min_size=1, max_size=8)
 TEXTS = st.text(max_size=60)
@@ -23,7 +23,7 @@ CHANGES = st.builds(
     scope=st.builds(Scope, st.lists(NAMES, max_size=2).map(tuple), st.integers(0, 99), st.integers(0, 99)),
     expect=st.sampled_from(Expect),
     names=st.lists(NAMES, max_size=2).map(tuple),
-    decision=st.none() | st.builds(Decision, NAMES, NAMES),
+    decision=st.none() | st.builds(Decision, st.sampled_from(RULES), NAMES),
 )
 PATCHES = st.builds(
     lambda name, changes, meta: Patch(

@@ -19,7 +19,7 @@ CHANGE = Change(
     "new\n",
     Scope(("A",), 1, 2, 3, 4, ("os",), ()),
     names=("f",),
-    decision=Decision("rule", "builder", "why"),
+    decision=Decision("merge", "builder", "why"),
 )
 FINDING = Finding("code", Severity.NOTE, "m:f", "message", "hint", {"k": "v"})
 PATCH = Patch("p", (CHANGE,), (FileFact("m.py", "m", "1", "2", ("g",)),), (FINDING,), (FINDING,), {"reason": "because"})
@@ -134,5 +134,5 @@ def test_what_is_left_out_is_read_with_its_default() -> None:
 def test_enumerations_in_words() -> None:
     """As in a file."""
     assert f"{Severity.ERROR} {Kind.NESTED} {Expect.ABSENT}" == "error nested absent"
-    assert PATCH.needs == ("expect-source", "function")
+    assert PATCH.needs == ("expect-source", "function", "rule-merge")
     assert Target("m", "A.B.f").name == "f"

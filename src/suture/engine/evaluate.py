@@ -21,9 +21,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from suture.engine import swap
-from suture.engine.facts import Definition, inner_body, nested_codes, wrap
+from suture.engine.facts import Definition, code_at, inner_body, nested_codes, shift_lines, wrap
 from suture.engine.plan import Work
 from suture.engine.resolve import class_space
+from suture.engine.shadow import Shadows, reading_anew
+from suture.engine.values import is_quiet
 from suture.errors import Refused
 from suture.record import replace
 
@@ -35,14 +37,17 @@ _UNSET = object()
 class _ClassSpace(dict[str, Any]):
     """Namespace of a class body that sees the members of the live class behind the new ones."""
 
-    def __init__(self, pending: dict[str, Any], live: Mapping[str, Any]) -> None:
+    def __init__(self, pending: Mapping[str, Any], live: Mapping[str, Any], module: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self._behind = (pending, live)
+        self._module = module
 
     def __missing__(self, key: str) -> Any:
         for space in self._behind:
             if key in space:
                 return space[key]
+        if self._module is not None:  # the interpreter itself doesn't ask a shadow here
+            return self._module[key]
         raise KeyError(key)
 
 
@@ -60,6 +65,7 @@ class Evaluator:
         self.pending: dict[int, dict[str, Any]] = {}
         self.members: dict[int, dict[str, Any]] = {}
         self.ran: list[str] = []
+        self.shadows = Shadows(self.pending, self.members)
         self._rest = rest
 
     # ------------------------------------------------------------ additions
@@ -135,6 +141,53 @@ class Evaluator:
                     named(value, owner, name)
         pending.update(made)
         return made
+
+    # ------------------------------------------------------------ changed values
+
+    def value(self, work: Work) -> Any:
+        """
+        What the new text of an assignment makes, with all that the patch changes as it will be.
+
+        Raises:
+            Refused: evaluation-failed, evaluation-entangled.  Nothing was changed.
+        """
+        shadow = self.shadows.of(work.module, work.space)
+        code = _assignment(work.after, anew=True)
+        try:
+            if work.owner is None:
+                exec(code, shadow)
+                made = shadow[_VALUE]
+            else:
+                space = _ClassSpace(self.members.get(id(work.owner), {}), class_space(work.owner), shadow)
+                exec(code, shadow, space)
+                made = space[_VALUE]
+        except Exception as error:
+            raise _failed(work, error) from error
+        finally:
+            shadow.clear()
+        self.ran.append(work.target)
+        self._rest()
+        return self.shadows.real(made, work.target)
+
+    def was(self, work: Work) -> Any:
+        """What the old text of an assignment makes in the live module; ABSENT if working that out could do more than that."""
+        assert work.before is not None
+        space = work.space
+        own = {n for n, f in list(space.items()) if type(f) is types.FunctionType and f.__globals__ is space}
+        if not is_quiet(getattr(work.before.parse(), "value", None), own):
+            return swap.ABSENT
+        made = _ClassSpace({}, class_space(work.owner) if work.owner is not None else {})
+        try:
+            exec(_assignment(work.before, anew=False), space, made)
+        except Exception:  # noqa: BLE001  it doesn't run any more: then nothing is known of it
+            return swap.ABSENT
+        self._rest()
+        return made[_VALUE]
+
+    def will_be(self, work: Work, name: str, value: Any) -> None:
+        """What a name holds after the commit, for the expressions that come later."""
+        owner, spaces = (work.module, self.pending) if work.owner is None else (work.owner, self.members)
+        spaces.setdefault(id(owner), {})[name] = value  # type: ignore[index]
 
     # ------------------------------------------------------------ changed defaults and annotations
 
@@ -216,6 +269,22 @@ _CLASS_NOISE = frozenset(
         "__type_params__",
     )
 )
+
+
+_VALUE = "__suture_value__"
+
+
+def _assignment(source: Definition, *, anew: bool) -> types.CodeType:
+    """Code that binds an assignment's value to a name of ours, where the statement stands."""
+    source = replace(source, imports=(), wrapped=source.wrapped - bool(source.imports))
+    text = wrap(source.text, source.classes)[1]
+    tree = compile(text, source.filename, "exec", source.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+    body = inner_body(tree, source.wrapped, ())
+    node: Any = body[0]
+    value = reading_anew(node.value, source.classes) if anew else node.value
+    body[0] = ast.copy_location(ast.Assign([ast.copy_location(ast.Name(_VALUE, ast.Store()), node)], value), node)
+    code = compile(tree, source.filename, "exec", source.flags, dont_inherit=True, optimize=source.optimize)
+    return code_at(shift_lines(code, source.line - 1 - source.wrapped), source.classes)
 
 
 def _runnable(source: Definition) -> types.CodeType:

@@ -21,6 +21,7 @@ from suture.engine.resolve import LRU, class_space, mangled
 from suture.engine.revert import left_behind, put_back
 from suture.engine.stage import Applied, Context, Stage, let_go, literal
 from suture.engine.swap import ABSENT, Via
+from suture.engine.values import COMPARED, merge, same, shown
 from suture.errors import Refused, SutureError
 from suture.patch import Finding, Kind, Severity
 
@@ -58,8 +59,11 @@ class Fitting(Context):
         if absent or rebinds(work.before, work.after):
             if evaluate:
                 self._add(work)
-        elif kind is Kind.VALUE:
+        elif kind is Kind.VALUE and work.change.decision is None:
             self._fit_value(work)
+        elif kind is Kind.VALUE:
+            if evaluate:
+                self._fit_computed(work)
         elif kind is Kind.NESTED:
             self._fit_nested(work)
         else:
@@ -94,6 +98,11 @@ class Fitting(Context):
         owner, name, via = self.value_place(work)
         before, after = literal(work.before.parse()), literal(work.after.parse())
         self.stage.put(owner, name, via, after)
+        self.evaluator.will_be(work, name, after)
+        self._rebind(work, before, after)
+
+    def _rebind(self, work: Work, before: Any, after: Any) -> None:
+        """Give importers that took a value by name the new one, where they still hold the old one."""
         for place in work.change.rebind:
             module_name, _, other = place.partition(":")
             module = self.modules.by_name(module_name)
@@ -101,9 +110,10 @@ class Fitting(Context):
                 continue
             space = space_of(module)
             live = self.virtual.get((id(space), other), swap.read(space, other, Via.SETITEM))
-            if alike(live, before):
-                self.stage.put(space_of(module), other, Via.SETITEM, after)
-            elif not alike(live, after):
+            if live is before or alike(live, before):
+                self.stage.put(space, other, Via.SETITEM, after)
+                self.evaluator.pending.setdefault(id(module), {})[other] = after
+            elif live is not after and not alike(live, after):
                 self.find(
                     Finding(
                         "stays-old",
@@ -113,6 +123,68 @@ class Fitting(Context):
                         hint="set it in a hotfix file",
                     )
                 )
+
+    def _fit_computed(self, work: Work) -> None:
+        """A value that is worked out again, or a table that is merged; by the rule that the builder, or a person, chose."""
+        owner, name, via = self.value_place(work)
+        now = swap.read(owner, name, via)
+        live = self.virtual.get((id(owner), name), now)
+        self.evaluator.shadows.learn(self.stage.stores)
+        was = self.evaluator.was(work)
+        made = self.evaluator.value(work)
+        rule = work.change.decision.rule if work.change.decision is not None else ""
+        if rule == "merge":
+            if was is ABSENT:
+                words = "what its old source makes can't be worked out any more, so what the program changed isn't known"
+                raise Refused("conflict", words, target=work.target, hint="set it by hand in a hotfix file, or restart")
+            self._merge(work, name, live, was, made)
+            return
+        if same(live, made) and not (was is not ABSENT and same(live, was)):
+            self.already(work)
+            work.status = "already-fixed"
+            made = live
+        elif was is not ABSENT and type(was) in COMPARED and not same(live, was):
+            raise Refused(
+                "conflict",
+                "the live value isn't the one in the source this patch was built from: the program changed it",
+                target=work.target,
+                hint="set it by hand in a hotfix file, or rebuild from what the process runs",
+                evidence={"expected": shown(was), "found": shown(live)},
+            )
+        elif same(live, made):  # worked out again, to the same
+            made = live
+        else:
+            self.stage.put(owner, name, via, made)
+        self.evaluator.will_be(work, name, made)
+        self._rebind(work, now, made)
+
+    def _merge(self, work: Work, name: str, live: Any, was: Any, made: Any) -> None:
+        found = merge(live, was, made, work.target)
+        if found is None:
+            raise Refused(
+                "conflict",
+                f"the live value is {shown(live)}, which the change of its source can't be merged into: the program changed it",
+                target=work.target,
+                hint="set it by hand in a hotfix file, or rebuild from what the process runs",
+            )
+        for owner, key, via, value in found.writes:
+            self.stage.put(owner, key, via, value)
+        self.evaluator.shadows.stands_for(found.after, live)
+        self.evaluator.will_be(work, name, found.after)
+        for place in work.change.rebind:  # importers hold the very table
+            module = self.modules.by_name(place.partition(":")[0])
+            if module is not None:
+                self.evaluator.pending.setdefault(id(module), {})[place.partition(":")[2]] = found.after
+        if not found.writes and not found.kept:
+            self.already(work)
+            work.status = "already-fixed"
+            return
+        words = f"{found.put} put, {found.removed} removed, in place: who holds the table sees it"
+        self.find(Finding("merged", Severity.NOTE, work.target, words))
+        if found.kept:
+            names = f"{', '.join(found.kept[:5])}{f' and {len(found.kept) - 5} more' if len(found.kept) > 5 else ''}"
+            words = f"the program itself has changed {names}: that stays"
+            self.find(Finding("table-kept", Severity.WARNING, work.target, words, "set it in a hotfix file"))
 
     def _fit_nested(self, work: Work) -> None:
         for site, becomes in work.nested:
@@ -255,13 +327,14 @@ class Fitting(Context):
             old = {p.name: p.default for p in before if p.kind in kinds and p.default is not None}
             new = {p.name: p.default for p in after if p.kind in kinds and p.default is not None}
             replaced = (id(site.function), name) in self.virtual
-            if list(old) == list(new) and all(same_tree(old[n], new[n]) for n in old) and not replaced:
+            again = work.change.again
+            if list(old) == list(new) and all(same_tree(old[n], new[n]) and n not in again for n in old) and not replaced:
                 continue
             live = self._now(site.function, name)
             had = dict(zip(old, live or (), strict=False)) if name == "__defaults__" else dict(live or {})
             made = {}
             for key, node in new.items():
-                if key in old and key in had and same_tree(old[key], node):
+                if key in old and key in had and same_tree(old[key], node) and key not in again:
                     made[key] = had[key]
                 elif evaluate:
                     made[key] = self._evaluated(work, node)

@@ -257,6 +257,11 @@ class Locating(Context):
         assert work.before is not None
         owner, name, via = self.value_place(work)
         live = swap.read(owner, name, via)
+        if work.change.decision is not None:  # held against its source when that is evaluated
+            if live is ABSENT:
+                hint = "the process runs another version: rebuild from the source that it was started from"
+                raise Refused("target-missing", f"there is no {work.change.target.qualname}", target=work.target, hint=hint)
+            return
         before, after = literal(work.before.parse()), literal(work.after.parse())
         if before is ABSENT or after is ABSENT:
             raise Refused("value-changed", "its value is computed when the module is imported", target=work.target, hint="restart")

@@ -33,6 +33,7 @@ from suture.record import made_by, record
 __all__ = [
     "ABSENT",
     "CLEARS_VERSION",
+    "Contents",
     "Entry",
     "Guard",
     "Prepared",
@@ -66,6 +67,43 @@ class Via(Enum):
     TYPE_SETATTR = "type.__setattr__"  # classes: passes over a metaclass's own __setattr__
     SETITEM = "dict"  # names of modules, items of dictionaries
     LISTITEM = "list"
+    CONTENTS = "contents"  # all that a list, a set or a dict holds; the name is a Contents
+
+
+class Contents(str):
+    """
+    As the name of a place: all that a table holds, order included.
+
+    Attributes:
+        seen: Copies of what it held; ``read`` gives the one that is there now, so that places can be compared by identity.
+    """
+
+    seen: list[Any]
+
+    def __new__(cls, *seen: Any) -> Contents:
+        """One for each table; *seen* is what it's going to hold."""
+        made = super().__new__(cls, "[:]")
+        made.seen = [*seen]
+        return made
+
+    def of(self, table: Any) -> Any:
+        """The copy that is what the table holds; made if there is none."""
+        known = next((c for c in self.seen if _same_contents(table, c)), None)
+        if known is None:
+            known = type(table)(table)
+            self.seen.append(known)
+        return known
+
+
+def _same_contents(a: Any, b: Any) -> bool:
+    """True if both hold the very same objects; a set has no order."""
+    if len(a) != len(b):
+        return False
+    if type(a) is dict:
+        return all(map(operator.is_, a, b)) and all(map(operator.is_, a.values(), b.values()))
+    if type(a) is list:
+        return all(map(operator.is_, a, b))
+    return set(map(id, a)) == set(map(id, b))
 
 
 @record(frozen=True, slots=True)
@@ -149,6 +187,8 @@ Step = Callable[[], tuple[Store, Any]]  # a store and what it replaces, told whe
 
 def read(owner: Any, name: Any, via: Via) -> Any:
     """What is there now, raw (no descriptor is bound), or ABSENT."""
+    if via is Via.CONTENTS:
+        return name.of(owner)
     look, *arguments = _reader(owner, name, via)
     return look(*arguments)
 
@@ -164,16 +204,22 @@ def _reader(owner: Any, name: Any, via: Via) -> Sequence[Any]:
     return getattr, owner, name, ABSENT
 
 
-def _writer(store: Store) -> Sequence[Any]:
-    """A function of C and its arguments."""
+def _writers(store: Store) -> Iterator[Sequence[Any]]:
+    """Functions of C and their arguments."""
     owner, name, via, value = store.owner, store.name, store.via, store.new
     if via is Via.TYPE_SETATTR:
-        return (type.__delattr__, owner, name) if value is ABSENT else (type.__setattr__, owner, name, value)
-    if via is Via.LISTITEM:
-        return list.__setitem__, owner, name, value
-    if via is Via.SETITEM:
-        return (dict.pop, owner, name, None) if value is ABSENT else (dict.__setitem__, owner, name, value)
-    return (delattr, owner, name) if value is ABSENT else (setattr, owner, name, value)
+        yield (type.__delattr__, owner, name) if value is ABSENT else (type.__setattr__, owner, name, value)
+    elif via is Via.LISTITEM:
+        yield list.__setitem__, owner, name, value
+    elif via is Via.SETITEM:
+        yield (dict.pop, owner, name, None) if value is ABSENT else (dict.__setitem__, owner, name, value)
+    elif via is Via.CONTENTS and type(owner) is list:
+        yield list.__setitem__, owner, slice(None), value
+    elif via is Via.CONTENTS:  # from a copy, which knows the hashes: nobody's __hash__ runs
+        yield type(owner).clear, owner
+        yield type(owner).update, owner, value
+    else:
+        yield (delattr, owner, name) if value is ABSENT else (setattr, owner, name, value)
 
 
 class _Calls:
@@ -325,12 +371,16 @@ class _Call:
         # Looking at a function's fields raises audit events too: first, so that no hook runs behind the other guards.
         for fields in (True, False):
             for guard in guards:
-                if _is_field(guard) is fields:
+                if _is_field(guard) is fields and guard.via is Via.CONTENTS:
+                    self._reads.add(type(guard.owner).__eq__, guard.owner, guard.was)  # identity decides, element by element
+                    self._was.append(True)
+                elif _is_field(guard) is fields:
                     self._reads.add(*_reader(guard.owner, guard.name, guard.via))
                     self._was.append(guard.was)
                 rest()
         for store in stores:
-            self._writes.add(*_writer(store))
+            for call in _writers(store):
+                self._writes.add(*call)
             rest()
 
     def make(self, record: Records, taken: Undo, quiet: Quiet | None) -> None:
@@ -383,7 +433,8 @@ def _put_back(places: Sequence[tuple[Store, Any]]) -> None:
     try:
         calls = _Calls()
         for store in _missing(back):
-            calls.add(*_writer(store))
+            for call in _writers(store):
+                calls.add(*call)
         deque(calls.go(), maxlen=0)
     except BaseException as error:
         _insist(back)
@@ -417,8 +468,8 @@ def _insist(stores: Sequence[Store]) -> list[BaseException]:
         for _ in range(0 if id(store.owner) in stuck else _TRIES):
             try:
                 if _missing([store]):
-                    write, *arguments = _writer(store)
-                    write(*arguments)
+                    for write, *arguments in _writers(store):
+                        write(*arguments)
                 break
             except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
                 raised.append(error)
@@ -568,8 +619,8 @@ def _first_phase(step: Step, made: list[Step]) -> None:
     if read(store.owner, store.name, store.via) is not was:
         raise _moved()
     made.append(step)  # first: a store that raised is looked at by what undoes it
-    write, *arguments = _writer(store)
-    write(*arguments)
+    for write, *arguments in _writers(store):
+        write(*arguments)
 
 
 def _clone(function: types.FunctionType, new: Mapping[str, Any]) -> types.FunctionType:

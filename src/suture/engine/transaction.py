@@ -69,9 +69,7 @@ class Transaction(Locating, Fitting, Accounting):
             with self._phase("fit"):
                 self.fit(evaluate=False)
             self._stop_at_errors()
-            nothing = not self.unloaded and all(w.status != "todo" for w in self.works)
-            if nothing:
-                self.find(_nothing_live(self.patch_id))
+            nothing = self._is_nothing()
             if not commit:
                 with self._phase("judge"):
                     self._who_is_inside()
@@ -81,11 +79,20 @@ class Transaction(Locating, Fitting, Accounting):
                 return self._report(State.COMMITTED, True)
             with self._phase("evaluate"):
                 self._evaluate()
+            if self._is_nothing():  # as is seen only now: the values are what they would become
+                return self._report(State.COMMITTED, True)
         except Stop:
             return self._refused()
         except SutureError as error:
             return self._refused(error)
         return None
+
+    def _is_nothing(self) -> bool:
+        """True, and said, if all is already as the patch would make it."""
+        if self.unloaded or any(w.status == "todo" for w in self.works):
+            return False
+        self.find(_nothing_live(self.patch_id))
+        return True
 
     def finish(self) -> Outcome:
         """Look at the guards again, commit, see what holds what."""
@@ -324,9 +331,14 @@ class Transaction(Locating, Fitting, Accounting):
 
     def _evaluate(self) -> None:
         self.values = {}
+        for work in self.works:
+            self.evaluator.shadows.of(work.module, work.space)
         said, before = {(f.severity, *f.key) for f in self.findings}, len(self.findings)
         self.step("evaluate-first")
-        self.fit(evaluate=True)  # once more, and in full: what was said of it before isn't said twice
+        try:
+            self.fit(evaluate=True)  # once more, and in full: what was said of it before isn't said twice
+        finally:
+            self.evaluator.shadows.let_go(self.pace)
         self.findings[before:] = [f for f in self.findings[before:] if (f.severity, *f.key) not in said]
         self._stop_at_errors()
         if self.evaluator.ran:

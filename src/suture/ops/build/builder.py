@@ -17,6 +17,7 @@ from suture.errors import Refused, SutureError
 from suture.ops.build.conserve import unexplained
 from suture.ops.build.diff import Difference, diff
 from suture.ops.build.readers import Readers, all_names
+from suture.ops.build.ripple import Key, Ripple
 from suture.ops.build.stale import stale
 from suture.ops.build.tree import Source, Tree
 from suture.patch import Change, FileFact, Finding, Kind, Patch, Severity, is_name
@@ -89,12 +90,19 @@ class _Builder:
         for path in changed:
             if path in code:
                 self._file(path)
+        self._ripple()
         modules = self._by_import()
         for module in modules:
             self._carried(module)
             self._conserved(module)
-        changes = [replace(c, number=at) for at, c in enumerate(c for m in modules for c in m.difference.changes)]
-        self.findings += stale(self.old, self.new, changes, self.findings)
+        changes = self._numbered(modules)
+        left = stale(self.old, self.new, changes, self.findings)
+        anew = [f for f in left if self._made_anew(f)]
+        if anew:
+            modules = self._by_import()
+            changes = self._numbered(modules)
+            left = stale(self.old, self.new, changes, self.findings)
+        self.findings += left
         self._nothing(changed, changes)
         errors = tuple(f for f in self.findings if f.severity is Severity.ERROR)
         rest = tuple(f for f in self.findings if f.severity is not Severity.ERROR)
@@ -165,40 +173,84 @@ class _Builder:
 
     # ------------------------------------------------------------ what only the whole tree tells
 
+    def _ripple(self) -> None:
+        """Values that change take with them what is computed from them, in other files too; or stay behind."""
+        mine = {_key(c): c for m in self.modules for c in m.difference.changes if not c.target.slot}
+        self.ripple = ripple = Ripple(self.old, self.new, self.readers, mine)
+        again: dict[Key, Change] = {}
+        rebind: dict[Key, list[str]] = {}
+        for module in self.modules:
+            kept = []
+            for change in module.difference.changes:
+                if change.kind is Kind.VALUE and change.before is not None:
+                    stuck = self._follow(module, change, ripple, again, rebind)
+                    if stuck:
+                        module.difference.findings.append(_computed(module, change, stuck))
+                        continue
+                kept.append(change)
+            module.difference.changes = kept
+        self._take_along(again, rebind)
+
+    def _made_anew(self, finding: Finding) -> bool:
+        """Take a value along that code which changes has made; True if that can be."""
+        path, _, line = finding.evidence["place"].rpartition(":")
+        wave = self.ripple.at(path, int(line)) if finding.severity is Severity.WARNING else None
+        if wave is None or wave.stuck:
+            return False
+        self._take_along(wave.changes, wave.rebind)
+        return True
+
+    def _numbered(self, modules: Sequence[_Module]) -> list[Change]:
+        return [replace(c, number=at) for at, c in enumerate(c for m in modules for c in m.difference.changes)]
+
+    def _follow(
+        self, module: _Module, change: Change, ripple: Ripple, again: dict[Key, Change], rebind: dict[Key, list[str]]
+    ) -> list[str]:
+        """Add what one changed value takes with it; or say where it can't be followed."""
+        if change.target.qualname == "__all__":
+            rebind[_key(change)] = self.readers.of_name(module.new.module, "__all__")[1]
+            return self._newly_exported(module)
+        wave = ripple.of(module.new, change)
+        if wave.acted and not wave.stuck:
+            place = f"{module.new.path}:{change.scope.line_after}"
+            words = f"ran with the old value, and isn't run again: {_some(sorted(set(wave.acted)))}"
+            self._say("value-stale", Severity.WARNING, str(change.target), words, "do it in a hotfix file", {"place": place})
+        if not wave.stuck:
+            for key, made in wave.changes.items():
+                known = again.get(key)
+                again[key] = made if known is None else replace(made, again=tuple(dict.fromkeys((*known.again, *made.again))))
+            rebind |= wave.rebind
+        return sorted(set(wave.stuck))
+
+    def _take_along(self, again: Mapping[Key, Change], rebind: Mapping[Key, list[str]]) -> None:
+        by_path = {m.new.path: m for m in self.modules}
+        for key, made in again.items():
+            path = key[0]
+            if path not in by_path:
+                by_path[path] = _Module(self.old.source(path), self.new.source(path), Difference())
+                self.modules.append(by_path[path])
+            changes = by_path[path].difference.changes
+            at = next((n for n, c in enumerate(changes) if _key(c) == key and not c.target.slot), None)
+            if at is None:
+                changes.append(made)
+            elif made.again:
+                changes[at] = replace(changes[at], again=made.again)
+        for module in self.modules:
+            taken = [replace(c, rebind=tuple(rebind.get(_key(c), c.rebind))) for c in module.difference.changes]
+            module.difference.changes = sorted(taken, key=lambda c: c.scope.line_after)
+
     def _carried(self, module: _Module) -> None:
-        """Settle the changes of a module: constants that others were computed from, importers, the engine's own rules."""
+        """Settle the changes of a module: importers of what is added, the engine's own rules."""
         kept: list[Change] = []
-        found = module.difference.findings
         for change in module.difference.changes:
-            if change.kind is Kind.VALUE and change.before is not None:
-                ready, finding = self._value(module, change)
-                kept += [ready] if ready is not None else []
-                found += [finding] if finding is not None else []
-            elif change.before is None and not change.scope.classes:
+            if change.before is None and not change.scope.classes:
                 names = change.names or (change.target.name,)
                 kept.append(replace(change, rebind=tuple(t for n in names for t in self.readers.takers(module.new, n))))
             else:
                 kept.append(change)
         module.difference.changes = kept
-        found += [f for c in kept for f in self._judged(c)]
-        self.findings += found
-
-    def _value(self, module: _Module, change: Change) -> tuple[Change | None, Finding | None]:
-        name = change.target.qualname
-        holders: list[str] = []
-        if change.scope.classes:
-            places = self.readers.of_attribute(module.new, change.scope.classes, change.target.name)
-        elif name == "__all__":
-            places = self._newly_exported(module)
-        else:
-            places, holders = self.readers.of_name(module.new.module, name)
-        if not places:
-            return replace(change, rebind=tuple(holders)), None
-        spans = {"old": _span(change.scope.line_before, change.before), "new": _span(change.scope.line_after, change.after)}
-        evidence = {"place": f"{module.new.path}:{change.scope.line_after}", **spans, "read_at": ", ".join(places)}
-        words = f"something is computed from it at import: {_some(places)}"
-        hint = "assign what depends on it in a hotfix file, or restart"
-        return None, Finding("value-computed", Severity.ERROR, str(change.target), words, hint, evidence)
+        module.difference.findings += [f for c in kept for f in self._judged(c)]
+        self.findings += module.difference.findings
 
     def _newly_exported(self, module: _Module) -> list[str]:
         """Places that ``import *`` from the module and lack a name that its new ``__all__`` has and that was there before."""
@@ -250,6 +302,19 @@ def _compiled(change: Change, *, before: bool) -> Definition:
         flags=scope.future_before if before else scope.future_after,
         imports=scope.imports_before if before else scope.imports_after,
     )
+
+
+def _key(change: Change) -> Key:
+    """Where a change is: path, classes, name."""
+    return change.target.path, change.scope.classes, change.target.name if change.scope.classes else change.target.qualname
+
+
+def _computed(module: _Module, change: Change, stuck: Sequence[str]) -> Finding:
+    spans = {"old": _span(change.scope.line_before, change.before), "new": _span(change.scope.line_after, change.after)}
+    evidence = {"place": f"{module.new.path}:{change.scope.line_after}", **spans, "read_at": ", ".join(stuck)}
+    words = f"something is computed from it at import, and can't be worked out again: {_some(stuck)}"
+    hint = "assign what depends on it in a hotfix file, or restart"
+    return Finding("value-computed", Severity.ERROR, str(change.target), words, hint, evidence)
 
 
 def _fact(module: _Module) -> FileFact:

@@ -16,12 +16,13 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from suture.engine.values import is_quiet, is_table
 from suture.ops.build import nodes
 from suture.ops.build.nodes import FunctionNode, Item
 from suture.ops.build.tree import Source
-from suture.patch import Change, Expect, Finding, Kind, Scope, Severity, Target
+from suture.patch import Change, Decision, Expect, Finding, Kind, Scope, Severity, Target
 
-__all__ = ["Difference", "diff"]
+__all__ = ["Difference", "diff", "rule_for"]
 
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 _MAKERS = frozenset(("__init__", "__new__", "__post_init__", "__attrs_post_init__", "__setstate__"))
@@ -255,27 +256,25 @@ class _Differ:
             self._field(old, new, scope, "changes")
         elif nodes.same_but_annotation(old, new):
             self._type_only(scope, old, new)
-        elif (why := self._not_plain(old, new, item, scope)) is not None:
+        elif (why := self._not_carried(old, new, item, scope)) is not None:
             hint = "assign it in a hotfix file, or restart"
             self._say("value-changed", _ERROR, scope, why, hint, old=old, new=new, name=name)
         else:
-            self._change(Kind.VALUE, name, old, new, scope, names=(name,))
+            self._change(Kind.VALUE, name, old, new, scope, names=(name,), decision=rule_for(old, new, scope.classes))
 
-    def _not_plain(self, old: ast.stmt, new: ast.stmt, item: Item, scope: _Scope) -> str | None:
+    def _not_carried(self, old: ast.stmt, new: ast.stmt, item: Item, scope: _Scope) -> str | None:
         """Why a changed value can't be carried, or None."""
         before, after = nodes.value_of(old), nodes.value_of(new)
-        if not (nodes.is_plain(before) and nodes.is_plain(after)):
-            return f"{item.name} is computed when the module is imported: {nodes.head(new)}"
-        if item.name == "__all__" and not scope.classes and nodes.is_names(before) and nodes.is_names(after):
-            return None
-        if nodes.is_mutable(before) or nodes.is_mutable(after):
-            return f"{item.name} is a table that the program may have changed, and that others may hold"
         if not item.is_single:
             return f"{item.name}: more than one name, or not a plain one, is assigned at once"
         if item.name in scope.often:
             return f"{item.name} is bound more than once: which one counts can't be seen"
         if "." in item.name and (scope.classes or item.name.partition(".")[0] not in self._plain_functions()):
             return f"{item.name} is an attribute of something that isn't a plain function of this module"
+        if not is_quiet(after, self._plain_functions()):
+            return f"{item.name} is computed when the module is imported, by calls that may do more: {nodes.head(new)}"
+        if is_table(before) and is_table(after) and not is_quiet(before, self._plain_functions()):
+            return f"{item.name} is a table made by calls: which of its entries the program has added can't be told"
         return None
 
     def _plain_functions(self) -> set[str]:
@@ -474,6 +473,7 @@ class _Differ:
         nth: int = 0,
         names: tuple[str, ...] = (),
         text: str = "",
+        decision: Decision | None = None,
     ) -> None:
         target = Target(self.new.module, scope.dotted(name) if name else ".".join(scope.classes), self.new.path, slot, nth)
         around = Scope(
@@ -487,7 +487,8 @@ class _Differ:
         )
         before = nodes.text(self.old, old) if old is not None else None
         expect = Expect.SOURCE if old is not None else Expect.ABSENT
-        self.out.changes.append(Change(0, kind, target, before, text or nodes.text(self.new, new), around, expect, names))
+        change = Change(0, kind, target, before, text or nodes.text(self.new, new), around, expect, names, decision=decision)
+        self.out.changes.append(change)
 
     def _say(
         self,
@@ -511,6 +512,18 @@ class _Differ:
         else:
             target = evidence["place"]
         self.out.findings.append(Finding(code, severity, target, message, hint, evidence))
+
+
+def rule_for(old: ast.stmt, new: ast.stmt, classes: tuple[str, ...]) -> Decision | None:
+    """What becomes of a changed value; None: both sides spell it out, and it's held against the live one as it is."""
+    before, after = nodes.value_of(old), nodes.value_of(new)
+    if nodes.is_plain(before) and nodes.is_plain(after):
+        names = nodes.target_name(new) == "__all__" and not classes and nodes.is_names(before) and nodes.is_names(after)
+        if names or not (nodes.is_mutable(before) or nodes.is_mutable(after)):
+            return None
+    if is_table(before) and is_table(after):
+        return Decision("merge", "builder", "a table: who holds it sees the change, and what the program has put in it stays")
+    return Decision("evaluate", "builder", "worked out once, at apply, in the module's namespace")
 
 
 # ---------------------------------------------------------------- pairing

@@ -45,6 +45,7 @@ class Readers:
         self._paths = sorted(tree.python())
         self._routes: dict[str, dict[str, str]] = {}
         self._stars: list[Source] | None = None
+        self._modules: dict[str, str] | None = None
         self._with_word: dict[str, list[Source]] = {}
         self._indexes: dict[str, _Index] = {}
 
@@ -76,13 +77,25 @@ class Readers:
                     holders.append(f"{source.module}:{word}")
         return sorted(set(places)), holders
 
+    def took(self, module: str, name: str) -> set[tuple[str, str]]:
+        """(what they call it, path) of the files that have a module's variable by name, at any remove."""
+        found: set[tuple[str, str]] = set()
+        todo = [(module, name)]
+        for home, word in todo:  # grows while it is walked
+            takers = [*self._index(word).taken.get((home, word), ()), *((s, word) for s in self._star_importers(home, word))]
+            for source, taken in takers:
+                if source.module != home and (taken, source.path) not in found:
+                    found.add((taken, source.path))
+                    todo.append((source.module, taken))
+        return found
+
     def of_attribute(self, source: Source, classes: Sequence[str], name: str) -> list[str]:
         """Places that compute something from a class's attribute: in its own body, or through the class's name."""
         body: list[ast.stmt] = source.tree.body
         for part in classes:
             body = next((n.body for n in nodes.statements(body) if isinstance(n, ast.ClassDef) and n.name == part), [])
         places = _reads(source, body, name)
-        for other in self._containing(name):
+        for other in self.containing(name):
             for node in nodes.running(other.tree.body):
                 if isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load):
                     if nodes.last_name(node.value) == classes[-1]:
@@ -109,7 +122,14 @@ class Readers:
         except SutureError:  # said where the file itself is compared, or it doesn't differ and doesn't run
             return None
 
-    def _containing(self, word: str) -> list[Source]:
+    def home(self, module: str) -> Source | None:
+        """The file of a module."""
+        if self._modules is None:
+            self._modules = {self._tree.module_of(p): p for p in self._paths}
+        return self._source(self._modules[module]) if module in self._modules else None
+
+    def containing(self, word: str) -> list[Source]:
+        """Files in which the word stands."""
         if word not in self._with_word:
             data = word.encode()
             found = [self._source(p) for p in self._paths if data in self._tree.bytes_of(p)]
@@ -124,14 +144,14 @@ class Readers:
         found = [s for s in self._stars if any(_is_star_of(n, s, module) for n in nodes.statements(s.tree.body))]
         if not found:
             return []
-        home = home or next((s for s in self._containing(name) if s.module == module), None)
+        home = home or next((s for s in self.containing(name) if s.module == module), None)
         return found if home is not None and exports(home, name) else []
 
     def _index(self, word: str) -> _Index:
         """Who may read something of that name; made once a name."""
         if word not in self._indexes:
             index = _Index()
-            for source in self._containing(word):
+            for source in self.containing(word):
                 index.homes.setdefault(source.module, []).append(source)
                 for node in nodes.statements(source.tree.body):
                     if isinstance(node, ast.ImportFrom):
@@ -141,14 +161,14 @@ class Readers:
                                 index.taken.setdefault(key, []).append((source, alias.asname or word))
                 for read in nodes.running(source.tree.body):
                     if isinstance(read, ast.Attribute) and read.attr == word and isinstance(read.ctx, ast.Load):
-                        index.chains.setdefault(self._means(source, read), []).append(f"{source.path}:{read.lineno}")
+                        index.chains.setdefault(self.means(source, read), []).append(f"{source.path}:{read.lineno}")
             self._indexes[word] = index
         return self._indexes[word]
 
-    def _means(self, source: Source, node: ast.expr) -> str:
+    def means(self, source: Source, node: ast.expr) -> str:
         """Dotted path of an attribute chain, by the module's own imports; "" for another expression."""
         if isinstance(node, ast.Attribute):
-            before = self._means(source, node.value)
+            before = self.means(source, node.value)
             return f"{before}.{node.attr}" if before else ""
         return self._imports(source).get(node.id, "") if isinstance(node, ast.Name) else ""
 

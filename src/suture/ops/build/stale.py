@@ -47,6 +47,10 @@ def stale(old: Tree, new: Tree, changes: Sequence[Change], findings: Iterable[Fi
         One ``value-stale`` a statement.
     """
     said = _lines(findings)
+    for change in changes:  # worked out again, with the new code
+        if change.kind is Kind.VALUE and change.decision is not None and change.before:
+            first = change.scope.line_before
+            said[change.target.path].update(range(first, first + change.before.count("\n")))
     before = _Side(old, new, changes, was=True)
     found = list(before.at_import(said)) if before.any else []
     additions = [c for c in changes if _is_evaluated(c)]

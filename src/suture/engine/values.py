@@ -1,0 +1,241 @@
+"""
+What a module's values are: whether working one out does anything else, whether two are the same, how a table changes in place.
+
+Pure: the builder asks about source, the process about live objects.  The merge is the three-way merge of version control, with
+the old source as the base: what both sides left alone stays the very object that is there.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import types
+from collections.abc import Container
+from typing import Any
+
+from suture.engine.facts import PLAIN, alike, fingerprint
+from suture.engine.swap import ABSENT, Contents, Via
+from suture.record import made_by, record
+
+__all__ = ["COMPARED", "Merge", "is_quiet", "is_table", "merge", "same", "shown"]
+
+# Calls that only make a value; by their last name, as the source has it.
+_MAKERS = frozenset(
+    (
+        *("abs", "all", "any", "bool", "bytes", "chr", "complex", "dict", "divmod", "enumerate", "filter", "float", "frozenset"),
+        *("getattr", "hash", "hex", "int", "isinstance", "issubclass", "len", "list", "map", "max", "min", "object", "oct", "ord"),
+        *("pow", "range", "repr", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "type", "zip", "bytearray"),
+        *("compile", "escape", "partial", "itemgetter", "attrgetter", "methodcaller", "getLogger", "cast", "TypeVar", "NewType"),
+        *("timedelta", "date", "datetime", "time", "timezone", "Decimal", "Fraction", "Path", "PurePath", "PurePosixPath", "UUID"),
+        *("OrderedDict", "defaultdict", "deque", "Counter", "ChainMap", "MappingProxyType", "Struct", "Version", "ip_network"),
+        *("chain", "from_iterable", "product", "fromkeys", "maketrans", "literal_eval", "gettext_lazy", "_"),
+        *("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "hexdigest", "digest", "b64encode", "b64decode"),
+        *("join", "format", "replace", "split", "rsplit", "splitlines", "strip", "lstrip", "rstrip", "partition", "rpartition"),
+        *("upper", "lower", "title", "casefold", "encode", "decode", "translate", "startswith", "endswith", "removesuffix"),
+        *("keys", "values", "items", "get", "copy", "union", "intersection", "difference", "symmetric_difference", "getenv"),
+        *("count", "index", "find", "dirname", "basename", "abspath", "realpath", "resolve", "with_suffix", "joinpath"),
+    )
+)
+_TABLE_CALLS = frozenset(("dict", "list", "set", "defaultdict"))
+_TABLES = (dict, list, set)
+# Values of these modules compare by what they are, and their comparing is nobody's own code.
+_VALUE_HOMES = frozenset(("datetime", "decimal", "fractions", "uuid", "pathlib", "pathlib._local", "ipaddress", "zoneinfo"))
+_OWN_HASH = (str, bytes, int, float, bool, type(None), type, types.FunctionType, types.BuiltinFunctionType)
+_DEPTH = 20
+# Types of values that can be held against what their source makes.
+COMPARED = (*PLAIN, *_TABLES, tuple, frozenset, re.Pattern)
+
+
+def is_quiet(node: ast.expr | None, also: Container[str] = ()) -> bool:
+    """
+    True if evaluating an expression makes a value and does nothing else, as far as its text says.
+
+    Args:
+        node: It.
+        also: Names of functions that may be called.
+    """
+    if node is None:
+        return False
+    todo: list[ast.AST] = [node]
+    while todo:
+        here = todo.pop()
+        if isinstance(here, ast.Call):
+            name = here.func.attr if isinstance(here.func, ast.Attribute) else getattr(here.func, "id", "")
+            if name not in _MAKERS and not (isinstance(here.func, ast.Name) and name in also):
+                return False
+        elif isinstance(here, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
+            return False
+        if isinstance(here, ast.Lambda):  # made, not called
+            todo += [*here.args.defaults, *(d for d in here.args.kw_defaults if d is not None)]
+        else:
+            todo += ast.iter_child_nodes(here)
+    return True
+
+
+def is_table(node: ast.expr | None) -> bool:
+    """True if an expression makes something that programs add to: a dict, a list or a set."""
+    if isinstance(node, ast.Call):
+        return (node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")) in _TABLE_CALLS
+    if isinstance(node, ast.BinOp):
+        return is_table(node.left) or is_table(node.right)
+    return isinstance(node, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp)
+
+
+def same(a: Any, b: Any, depth: int = 0) -> bool:
+    """True if two objects are interchangeable: one object, equal plain data, or functions of equal code; runs no ``__eq__``."""
+    if a is b:
+        return True
+    kind = type(a)
+    if kind is not type(b) or depth > _DEPTH:
+        return False
+    if kind in (list, tuple):
+        return len(a) == len(b) and all(same(x, y, depth + 1) for x, y in zip(a, b, strict=True))
+    if kind in (set, frozenset):
+        return len(a) == len(b) and (set(map(id, a)) == set(map(id, b)) or alike(a, b))
+    if kind is dict:
+        return (
+            len(a) == len(b)
+            and all(x is y or alike(x, y) for x, y in zip(a, b, strict=True))
+            and all(same(x, y, depth + 1) for x, y in zip(a.values(), b.values(), strict=True))
+        )
+    if kind is types.FunctionType:
+        return (
+            a.__globals__ is b.__globals__
+            and a.__closure__ is None is b.__closure__
+            and fingerprint(a.__code__) == fingerprint(b.__code__)
+            and same(a.__defaults__, b.__defaults__, depth + 1)
+            and same(a.__kwdefaults__, b.__kwdefaults__, depth + 1)
+        )
+    if kind is re.Pattern:
+        return bool(a.pattern == b.pattern and a.flags == b.flags)
+    if kind is types.MethodType:
+        return a.__func__ is b.__func__ and a.__self__ is b.__self__
+    if kind is functools.partial:
+        return all(same(getattr(a, n), getattr(b, n), depth + 1) for n in ("func", "args", "keywords"))
+    if kind.__module__ in _VALUE_HOMES and not kind.__flags__ & _HEAP_TYPE | (kind.__module__.startswith(("pathlib", "frac"))):
+        return bool(a == b)
+    return kind in PLAIN and repr(a) == repr(b)
+
+
+def shown(value: Any) -> str:
+    """A value in words; nobody's own ``__repr__`` runs."""
+    return f"{value!r:.80}" if type(value) in PLAIN else f"a {type(value).__qualname__}"
+
+
+_HEAP_TYPE = 1 << 9
+
+Write = tuple[Any, Any, Via, Any]  # owner, name, how, value
+
+
+@record(slots=True)
+class Merge:
+    """
+    What a changed table does to the live one.
+
+    Attributes:
+        after: What the live one will hold: a copy, for expressions that are computed from it.
+        writes: Stores that make it so.
+        put: Number of entries that are added or change.
+        removed: Number of entries that go.
+        kept: Entries that the program itself has changed, by path: they stay.
+    """
+
+    after: Any
+    writes: list[Write] = made_by(default_factory=list)
+    put: int = 0
+    removed: int = 0
+    kept: list[str] = made_by(default_factory=list)
+
+
+def merge(live: Any, old: Any, new: Any, path: str = "") -> Merge | None:
+    """
+    Change a table as its source changed.
+
+    Args:
+        live: The one that is there.
+        old: What the old source makes.
+        new: What the new source makes.
+        path: Where it is.
+
+    Returns:
+        The merge; None if they aren't tables of one kind, or if a list was changed by the program in the middle.
+    """
+    kind = type(live)
+    if type(old) is not kind or type(new) is not kind:
+        return None
+    if kind is dict:
+        return _merge_dict(live, old, new, path)
+    if kind is not list and kind is not set:
+        return None
+    made = _merge_list(live, old, new) if kind is list else _merge_set(live, old, new)
+    if made is not None and (made.put or made.removed):
+        made.writes.append((live, Contents(made.after), Via.CONTENTS, made.after))
+    return made
+
+
+def _merge_dict(live: dict[Any, Any], old: dict[Any, Any], new: dict[Any, Any], path: str) -> Merge:
+    made = Merge(dict(live))
+    simple = True
+    writes: list[Write] = []
+    for key in [*new, *(k for k in old if k not in new)]:
+        was, becomes, now = (t.get(key, ABSENT) for t in (old, new, live))
+        if same(was, becomes) or same(now, becomes):
+            continue
+        here = f"{path}[{key!r:.40}]"
+        if not same(now, was):
+            inner = merge(now, was, becomes, here)
+            if inner is None:
+                made.kept.append(here)
+                continue
+        else:
+            inner = merge(now, was, becomes, here)
+        if inner is not None:  # nested tables are held too
+            writes += inner.writes
+            made.put, made.removed, made.kept = made.put + inner.put, made.removed + inner.removed, [*made.kept, *inner.kept]
+            continue
+        simple = simple and type(key) in _OWN_HASH
+        writes.append((live, key, Via.SETITEM, becomes))
+        if becomes is ABSENT:
+            made.removed += 1
+            del made.after[key]
+        else:
+            made.put += 1
+            made.after[key] = becomes
+    if not simple:  # storing one by one would run their __hash__ in the commit
+        writes = [w for w in writes if w[0] is not live]
+        writes.append((live, Contents(made.after), Via.CONTENTS, made.after))
+    made.writes = writes
+    return made
+
+
+def _merge_list(live: list[Any], old: list[Any], new: list[Any]) -> Merge | None:
+    before = behind = 0
+    if not _alike(live, old):  # the program has put something in front or behind, or it's another list
+        if len(live) <= len(old):
+            return None
+        if _alike(live[: len(old)], old):
+            behind = len(live) - len(old)
+        elif _alike(live[len(live) - len(old) :], old):
+            before = len(live) - len(old)
+        else:
+            return None
+    middle = live[before : len(live) - behind]
+    spare = list(zip(middle, old, strict=True))
+    out: list[Any] = []
+    for value in new:  # what stays is the very object that is there
+        at = next((i for i, (_, was) in enumerate(spare) if same(was, value)), None)
+        out.append(value if at is None else spare.pop(at)[0])
+    put = sum(not any(v is m for m in middle) for v in out)
+    moved = not put and not spare and [id(v) for v in out] != [id(v) for v in middle]
+    after = [*live[:before], *out, *live[len(live) - behind :]]
+    return Merge(after, put=put + moved, removed=len(spare))
+
+
+def _alike(a: list[Any], b: list[Any]) -> bool:
+    return len(a) == len(b) and all(map(same, a, b))
+
+
+def _merge_set(live: set[Any], old: set[Any], new: set[Any]) -> Merge:
+    put, removed = (new - old) - live, (old - new) & live
+    return Merge((live | put) - removed, put=len(put), removed=len(removed))

@@ -1,0 +1,251 @@
+"""Values that are worked out again, and tables that are merged: what they see, what stays, what is refused, and the way back."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+
+import suture
+from suture.engine.swap import ABSENT
+from suture.engine.values import Merge, is_quiet, merge, same
+
+
+def applied(patch: Any) -> Any:
+    assert not patch.left_out, patch.left_out
+    report = suture.apply(patch)
+    assert report.ok, report.words()
+    return report
+
+
+def state(module: Any) -> dict[str, Any]:
+    """Objects by name, and copies of what tables hold."""
+    tables = {k: type(v)(v) for k, v in vars(module).items() if type(v) in (dict, list, set) and not k.startswith("__")}
+    return {"is": {k: id(v) for k, v in vars(module).items()}, "holds": tables}
+
+
+# ---------------------------------------------------------------- worked out again
+
+
+def test_it_sees_what_will_be_and_nobody_else_does(world: Any) -> None:
+    """New constants and new code, at any remove, in one commit; the live names are the old ones while it runs."""
+    text = "seen = []\nA = 1\ndef g():\n    seen.append(globals()['A'])\n    return h() + A\ndef h():\n    return {}\nX = g()\nY = (X, g)\n"
+    m = world.module(text.format(10))
+    before = state(m)
+    patch = world.patch(text.format(20).replace("A = 1", "A = 2"))
+    report = applied(patch)
+    assert (m.A, m.X, m.g(), m.seen[0]) == (2, 22, 22, 1)
+    assert m.Y == (22, m.g)
+    assert m.Y[1] is m.g  # the live function, not the one that ran
+    assert m.g.__globals__ is vars(m)
+    assert "evaluated" in {f.code for f in report.findings}
+    gc.collect()
+    assert suture.revert(report.patch_id).ok
+    assert (m.A, m.X, m.Y[0]) == (1, 11, 11)
+    assert {k: v for k, v in state(m)["is"].items() if k != "seen"} == {k: v for k, v in before["is"].items() if k != "seen"}
+
+
+def test_plan_evaluates_nothing(world: Any) -> None:
+    """Not even what is quiet."""
+    m = world.module("seen = []\nA = 1\ndef g():\n    seen.append(A)\n    return A\nX = g()\n")
+    before, patch = state(m), world.patch("seen = []\nA = 2\ndef g():\n    seen.append(A)\n    return A\nX = g()\n")
+    assert suture.plan(patch).ok
+    assert state(m) == before
+
+
+def test_functions_that_it_makes_live_in_the_module(world: Any) -> None:
+    """Lambdas and partials: their globals are the module's own, so they read what is live when they are called."""
+    text = "import functools\nA = {}\ndef g(n=0):\n    return A + n\nT = (lambda: A, functools.partial(g, A), {{'k': [g]}})\n"
+    m = world.module(text.format(1))
+    applied(world.patch(text.format(2)))
+    made, partial, table = m.T
+    assert (made(), partial(), table["k"][0]) == (2, 4, m.g)
+    m.A = 7
+    assert (made(), partial()) == (7, 9)
+    assert made.__globals__ is vars(m)
+    assert partial.func is m.g
+
+
+def test_class_attributes_and_defaults_go_along(world: Any) -> None:
+    """Also through a class, private names, and an attribute that a subclass has from its base."""
+    text = (
+        "A = {}\nclass C:\n    __p = A\n    size = __p * 2\n    def m(self, n=A, *, k=size):\n        return n, k\n"
+        "class D(C):\n    more = C.size + 1\nLAST = D.size\n"
+    )
+    m = world.module(text.format(1))
+    held = m.C().m
+    report = applied(world.patch(text.format(5)))
+    assert (m.C.size, m.D.more, m.LAST, held(), held(0)) == (10, 11, 10, (5, 10), (0, 10))
+    assert suture.revert(report.patch_id).ok
+    assert (m.C.size, m.D.more, m.LAST, held()) == (2, 3, 2, (1, 2))
+
+
+def test_a_value_that_keeps_a_twin_is_refused(world: Any) -> None:
+    """It would run outside the module for ever; nothing was changed."""
+    text = "A = {}\nclass Box:\n    pass\ndef g():\n    return A\ndef make():\n    b = Box()\n    b.f = g\n    return b\nX = make()\nY = A\n"
+    m = world.module(text.format(1))
+    before = state(m)
+    report = suture.apply(world.patch(text.format(2)))
+    assert [f.code for f in report.findings if f.severity == "error"] == ["evaluation-entangled"]
+    assert state(m) == before
+
+
+def test_evaluation_that_fails_changes_nothing(world: Any) -> None:
+    """Named, with what was raised."""
+    m = world.module("A = 1\nX = 10 // A\n")
+    before = state(m)
+    report = suture.apply(world.patch("A = 0\nX = 10 // A\n"))
+    (found,) = [f for f in report.findings if f.severity == "error"]
+    assert (found.code, found.evidence["raised"]) == ("evaluation-failed", "ZeroDivisionError")
+    assert state(m) == before
+
+
+def test_value_that_the_program_changed_is_a_conflict(world: Any) -> None:
+    """What its old source makes isn't what is there."""
+    m = world.module("import re\nX = re.compile('a')\n")
+    m.X = __import__("re").compile("mine")
+    before = state(m)
+    report = suture.apply(world.patch("import re\nX = re.compile('b')\n"))
+    assert [f.code for f in report.findings if f.severity == "error"] == ["conflict"]
+    assert state(m) == before
+
+
+# ---------------------------------------------------------------- tables
+
+
+@pytest.mark.parametrize(
+    ("live", "old", "new", "after", "kept"),
+    [
+        ({"a": 1, "x": 9}, {"a": 1}, {"a": 2}, {"a": 2, "x": 9}, []),
+        ({"a": 7}, {"a": 1}, {"a": 2}, {"a": 7}, ["T['a']"]),
+        ({"a": 2}, {"a": 1}, {"a": 2}, {"a": 2}, []),
+        ({"a": 1}, {"a": 1, "b": 2}, {"a": 1}, {"a": 1}, []),
+        ({"a": 1, "b": 2}, {"a": 1, "b": 2}, {"a": 1}, {"a": 1}, []),
+        ({"a": 1, "b": 3}, {"a": 1, "b": 2}, {"a": 1}, {"a": 1, "b": 3}, ["T['b']"]),
+        ({"b": 5}, {}, {"b": 1}, {"b": 5}, ["T['b']"]),
+        ({"a": {"x": 1, "mine": 2}}, {"a": {"x": 1}}, {"a": {"x": 3}}, {"a": {"x": 3, "mine": 2}}, []),
+        ([1, 2, 9], [1, 2], [1, 3, 2], [1, 3, 2, 9], []),
+        ([9, 1, 2], [1, 2], [2], [9, 2], []),
+        ([1, 2], [1, 2], [2, 1], [2, 1], []),
+        ({1, 2, 9}, {1, 2}, {2, 3}, {2, 3, 9}, []),
+    ],
+)
+def test_three_way_merge(live: Any, old: Any, new: Any, after: Any, kept: list[str]) -> None:
+    """What both sources have alike stays, what the program did stays, the rest goes as the source goes."""
+    found = merge(live, old, new, "T")
+    assert isinstance(found, Merge)
+    got = found.after
+    for owner, key, _, value in found.writes:
+        if owner is not live and type(owner) is dict and type(live) is dict:  # a nested one
+            got = {**got, "a": {**owner, key: value}}
+    assert (got, found.kept) == (after, kept)
+
+
+@pytest.mark.parametrize(
+    ("live", "old", "new"), [([1, 9, 2], [1, 2], [1]), ([1], [1, 2], [1, 2, 3]), ({}, [], []), ((1,), (1,), (2,))]
+)
+def test_what_cannot_be_merged(live: Any, old: Any, new: Any) -> None:
+    """A list that the program changed in the middle; no table."""
+    assert merge(live, old, new) is None
+
+
+def test_tables_are_merged_in_place_and_back(world: Any) -> None:
+    """Holders, order, keys with their own hash, what the program puts in afterwards; equal objects stay the very same."""
+    text = "class K:\n    def __hash__(self): return 5\na, b = K(), K()\nD = {{a: [1], 'k': {}}}\nL = [a, {}]\nS = {{a, {}}}\n"
+    m = world.module(text.format(1, 2, 3))
+    held, inner = (m.D, m.L, m.S), m.D[m.a]
+    m.D["mine"] = 1
+    m.L.append("mine")
+    m.S.add("mine")
+    before = state(m)
+    report = applied(world.patch(text.format(10, 20, 30)))
+    assert (m.D, m.L, m.S) == ({m.a: [1], "k": 10, "mine": 1}, [m.a, 20, "mine"], {m.a, 30, "mine"})
+    assert all(x is y for x, y in zip(held, (m.D, m.L, m.S), strict=True))
+    assert m.D[m.a] is inner
+    m.D["later"] = 2
+    assert suture.revert(report.patch_id).ok
+    assert m.D.pop("later") == 2
+    assert state(m) == before
+
+
+def test_key_of_its_own_hash_goes_in_without_running_it(world: Any) -> None:
+    """In the commit nobody's code runs: the whole contents are put in from a copy."""
+    text = "class K:\n    def __hash__(self): return 5\na, b = K(), K()\nD = {{a: 1{}}}\n"
+    m = world.module(text.format(""))
+    report = applied(world.patch(text.format(", b: 2")))
+    assert m.D == {m.a: 1, m.b: 2}
+    assert suture.revert(report.patch_id).ok
+    assert m.D == {m.a: 1}
+
+
+def test_table_that_the_program_changed_at_the_same_place(world: Any) -> None:
+    """The program's entry stays, and is named."""
+    m = world.module("T = {'a': 1, 'b': 1}\n")
+    m.T["a"] = 5
+    report = applied(world.patch("T = {'a': 2, 'b': 2}\n"))
+    assert m.T == {"a": 5, "b": 2}
+    assert [f.code for f in report.findings if f.severity == "warning"] == ["table-kept"]
+
+
+def test_list_that_the_program_changed_in_the_middle_is_a_conflict(world: Any) -> None:
+    """Nothing is changed."""
+    m = world.module("T = [1, 2]\n")
+    m.T.insert(1, 5)
+    before = state(m)
+    report = suture.apply(world.patch("T = [1, 2, 3]\n"))
+    assert [f.code for f in report.findings if f.severity == "error"] == ["conflict"]
+    assert state(m) == before
+
+
+def test_table_that_moves_between_the_look_and_the_commit(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread's append isn't lost: the commit stops before its first store."""
+    m = world.module("T = [1]\n")
+    patch = world.patch("T = [1, 2]\n")
+    from suture.engine import hooks
+
+    monkeypatch.setattr(hooks, "probe", lambda: m.T.append(9))
+    report = suture.apply(patch)
+    assert [f.code for f in report.findings if f.severity == "error"] == ["moved-meanwhile"]
+    assert m.T == [1, 9]
+
+
+# ---------------------------------------------------------------- questions
+
+
+@pytest.mark.parametrize(
+    ("text", "quiet"),
+    [
+        ("1 + A * b[0].c", True),
+        ("{**A, 'k': lambda: open('x')}", True),
+        ("re.compile('x').pattern.upper()", True),
+        ("lambda a=open('x'): a", False),
+        ("open('x')", False),
+        ("[f() for f in A]", False),
+        ("own(1)", True),
+        ("a.own(1)", False),
+        ("(x := 1)", False),
+    ],
+)
+def test_quiet(text: str, quiet: bool) -> None:
+    """Only what makes a value, as far as the text says."""
+    import ast
+
+    assert is_quiet(ast.parse(text, mode="eval").body, {"own"}) is quiet
+
+
+def test_same() -> None:
+    """By what they are, never by asking them."""
+
+    class Liar:
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError
+
+    liar = Liar()
+    assert same(liar, liar)
+    assert not same(liar, Liar())
+    assert same({"a": (1, [liar])}, {"a": (1, [liar])})
+    assert not same(1, True)
+    assert not same(ABSENT, None)
+    assert same(lambda x: x + 1, lambda x: x + 1)
+    assert not same(lambda x: x + 1, lambda x: x + 2)
