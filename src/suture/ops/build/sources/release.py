@@ -17,7 +17,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -145,6 +145,7 @@ class Fetcher:
         self._allow_sdist = allow_sdist
         self._step = step
         self._cache: Path | None = None
+        self._command: tuple[str, ...] = ()
 
     def pair(self, release: Release) -> tuple[Snapshot, Snapshot, str]:
         """
@@ -191,7 +192,7 @@ class Fetcher:
 
     def _fetch(self, wanted: str, folder: Path) -> None:
         words = ["download", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
-        if self._target.version != sys.version_info[:2]:
+        if self._command[0] != str(self._target.path):  # pip looks for wheels for its own Python if it isn't told
             words += ["--python-version", "{}.{}".format(*self._target.version)]
         done = self._pip(*words, wanted, timeout_s=_PIP_TIMEOUT_S)
         if not done.returncode:
@@ -227,14 +228,30 @@ class Fetcher:
         return Refused("no-release", "pip's index has no such release", target=wanted, hint=hint)
 
     def _pip(self, *words: str, timeout_s: float) -> Done:
-        argv = [sys.executable, "-m", "pip", *words, "--no-input", "--disable-pip-version-check"]
+        """
+        Run pip: of this interpreter, of the target's, or the command.
+
+        Raises:
+            Refused: no-command (there is none), timed-out.
+        """
+        for command in [self._command] if self._command else self._pips():
+            done = self._run([*command, *words, "--no-input", "--disable-pip-version-check"], timeout_s)
+            if not (done.returncode and b"No module named pip" in done.stderr):
+                self._command = tuple(command)
+                return done
+        hint = f"{sys.executable} -m ensurepip, or run suture with a Python that has pip"
+        raise Refused("no-command", "there is no pip", target=sys.executable, hint=hint)
+
+    def _pips(self) -> Iterator[Sequence[str]]:
+        yield [sys.executable, "-m", "pip"]
+        yield [str(self._target.path), "-m", "pip"]
+        if found := shutil.which("pip"):
+            yield [found]
+
+    def _run(self, argv: Sequence[str], timeout_s: float) -> Done:
         env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         with tempfile.TemporaryDirectory(prefix="suture-") as elsewhere:  # `-m` looks for modules where it runs
-            done = run(argv, timeout_s=timeout_s, cwd=Path(elsewhere), env=env)
-        if done.returncode and b"No module named pip" in done.stderr:
-            hint = f"{sys.executable} -m ensurepip, or run suture with a Python that has pip"
-            raise Refused("no-command", "this interpreter has no pip", target=sys.executable, hint=hint)
-        return done
+            return run(argv, timeout_s=timeout_s, cwd=Path(elsewhere), env=env)
 
     def _folder(self) -> Path:
         """Where wheels are kept: one folder for each configuration of pip, as two indexes may mean two things by one name."""
