@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from suture.ops.cli import render
+from suture.ops.cli.explain import add_explain
 from suture.ops.cli.source import add_source, asked_of, built, rebuilt
 from suture.patch import dump, is_name
 
@@ -48,6 +49,7 @@ class Build:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add what the verb takes."""
         add_source(parser)
+        add_explain(parser)
         parser.add_argument("-o", "--output", type=_patch_path, required=True, metavar="FILE", help="the patch; its stem names it")
         parser.add_argument("--json", action="store_true", help="print one JSON object instead of words")
         parser.add_argument("--partial", action="store_true", help="write the patch although it leaves something out")

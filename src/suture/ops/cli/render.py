@@ -96,6 +96,8 @@ def _outcome_lines(patch: Patch, file: Path | None) -> Iterator[str]:
         yield f"{patch.id}: {total} -> {file}"
         return
     yield f"error: {total}; no file was written"
+    if patch.left_out:
+        yield f"hint: suture build --explain {patch.left_out[0].code} says more"
     if patch.changes:
         yield "hint: --partial writes what can be carried, if the rest isn't needed"
 
