@@ -134,6 +134,7 @@ def test_names_from_a_pull_request_stay_words() -> None:
     lines = reports.github(verdict).splitlines()
     assert len(lines) == 2
     assert lines[1].startswith("::warning ")
+    assert "\033" not in lines[1]
     comment = reports.markdown(verdict)
     table = [line for line in comment.splitlines() if line.startswith("|")]
     assert [line.count("|") for line in table] == [5, 5, 5]

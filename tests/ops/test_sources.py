@@ -153,6 +153,16 @@ def test_one_revision_is_against_the_working_tree(repo: Repo, run) -> None:
     assert patch.meta["source"].endswith("..working tree")
 
 
+def test_other_files_of_the_working_tree_are_named(repo: Repo, run) -> None:
+    """Those that git would add, or that differ from the revision."""
+    repo.commit({"m.py": OLD, "a.html": "a", "same.html": "a"}, "v1")
+    repo.write({"m.py": NEW, "a.html": "b", "big.bin": "x"})
+    code, row, _ = run("HEAD")
+    assert (code, said(row)) == (0, ["not-carried"])
+    assert "2 files" in row["findings"][0]["message"]
+    assert "same.html" not in row["findings"][0]["message"]
+
+
 def test_a_clean_working_tree_is_no_change(repo: Repo, run) -> None:
     """An old time stamp is no difference, and the index isn't written."""
     repo.commit({"m.py": OLD})
@@ -455,6 +465,18 @@ def test_a_diff_applies_inside_of_a_repository_too(tree: Path, run, tmp_path: Pa
     assert len(carried(run(str(tree), str(tmp_path / "fix.diff"))[2])) == 1
 
 
+def test_a_link_in_a_diff_shows_no_file_of_this_machine(tree: Path, run, tmp_path: Path) -> None:
+    """A diff from a stranger can't have a secret quoted as a syntax error."""
+    (tmp_path / "secret").write_text("the secret is here\n")
+    target = str(tmp_path / "secret")
+    link = f"diff --git a/pkg/x.py b/pkg/x.py\nnew file mode 120000\n--- /dev/null\n+++ b/pkg/x.py\n@@ -0,0 +1 @@\n+{target}\n"
+    (tmp_path / "fix.diff").write_text(diff_of() + link + "\\ No newline at end of file\n")
+    code, row, patch = run(str(tree), str(tmp_path / "fix.diff"))
+    assert (code, said(row), row["findings"][0]["target"]) == (0, ["not-carried"], "pkg/x.py")
+    assert "secret is" not in json.dumps(row)
+    assert len(carried(patch)) == 1
+
+
 # ---------------------------------------------------------------- releases
 
 
@@ -496,6 +518,13 @@ def test_two_releases(index: Path, run) -> None:
         file.unlink()
     assert run("Shop_Cart==1.0..1.1")[0] == 0
     assert said(run("shop_cart==1.0..1.2")[1]) == ["no-release"]
+
+
+def test_without_a_place_for_a_cache_it_works_all_the_same(index: Path, run, tmp_path: Path, monkeypatch) -> None:
+    """In a container without a home; the folder is gone afterwards."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert run("shop_cart==1.0..1.1")[0] == 0
 
 
 def test_another_index_is_another_cache(index: Path, run, tmp_path: Path, monkeypatch) -> None:

@@ -59,7 +59,8 @@ def _level(row: Row, *, note: str) -> str:
 
 
 def _escaped(words: str, *, inside: bool = False) -> str:
-    words = words.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    """Text in a workflow command; *inside* its properties."""
+    words = _plain(words).replace("%", "%25")
     return words.replace(":", "%3A").replace(",", "%2C") if inside else words
 
 

@@ -93,7 +93,15 @@ def apply_diff(tree: Path, data: bytes, folder: Path, *, name: str) -> tuple[Pat
             raise Refused("diff-empty", "there is no diff in it", target=name, hint="give a unified or git diff")
         undone = run([*argv[:3], "--check", "--reverse", *argv[3:]], timeout_s=_TIMEOUT_S, cwd=folder, env=env, data=data)
         raise _refused(said or last_words(done), name, there=undone.returncode == 0)
-    return copy, list(_said(absent))
+    return copy, [*_said(absent), *_without_links(folder, {path for pair in pairs for path in pair})]
+
+
+def _without_links(folder: Path, named: Iterable[str]) -> Iterator[Finding]:
+    """Remove links that the diff made: one that leads outside would show a file of this machine to whoever reads the findings."""
+    for path in sorted(p for p in named if is_safe(p) and (folder / p).is_symlink()):
+        (folder / path).unlink()
+        words = "a symbolic link of the diff isn't followed"
+        yield Finding("not-carried", Severity.WARNING, path, words, "put it in place yourself, if the fix needs it")
 
 
 def _ways(pairs: Sequence[tuple[str, str]]) -> set[tuple[int, str]]:

@@ -97,7 +97,8 @@ def opened(asked: Asked, step: Step = lambda words: None) -> Iterator[Sides]:
             yield _revisions(asked, folder, step)
         else:
             release = Release.of(asked.words[0])
-            fetcher = Fetcher(asked.target or this_interpreter(), allow_sdist=asked.allow_sdist, step=step)
+            target = asked.target or this_interpreter()
+            fetcher = Fetcher(target, allow_sdist=asked.allow_sdist, step=step, scratch=folder)
             old, new, said = fetcher.pair(release)
             step("unpacking")
             laid = lay_out(old, new, folder())

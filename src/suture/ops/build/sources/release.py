@@ -138,9 +138,11 @@ class Fetcher:
         target: The interpreter that they are for.
         allow_sdist: Build a release that has no wheel: runs the project's build code.
         step: Called with what is done now.
+        scratch: Makes an empty folder, where there can be no cache.
     """
 
-    def __init__(self, target: Interpreter, *, allow_sdist: bool, step: Callable[[str], None]) -> None:
+    def __init__(self, target: Interpreter, *, allow_sdist: bool, step: Callable[[str], None], scratch: Callable[[], Path]) -> None:
+        self._scratch = scratch
         self._target = target
         self._allow_sdist = allow_sdist
         self._step = step
@@ -257,9 +259,14 @@ class Fetcher:
         """Where wheels are kept: one folder for each configuration of pip, as two indexes may mean two things by one name."""
         if self._cache is None:
             said = self._pip("config", "list", timeout_s=_PIP_TIMEOUT_S).stdout
-            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-            self._cache = base / "suture" / "wheels" / hashlib.sha256(said).hexdigest()[:16]
-            self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+                self._cache = base / "suture" / "wheels" / hashlib.sha256(said).hexdigest()[:16]
+                self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if not os.access(self._cache, os.W_OK):
+                    raise PermissionError
+            except (OSError, RuntimeError):  # no home, or one that can't be written
+                self._cache = self._scratch()
         return self._cache
 
 

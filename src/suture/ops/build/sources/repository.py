@@ -265,8 +265,10 @@ def _write(repository: Repository, entries: Mapping[str, Hashable], places: Mapp
     blobs: dict[str, list[Path]] = {}
     for path, place in places.items():
         value = entries[path]
-        if isinstance(value, Path):
+        if isinstance(value, Path) and path.endswith(".py"):
             shutil.copyfile(value, place)
+        elif isinstance(value, Path):  # maybe large, and only its name counts
+            place.symlink_to(value)
         else:
             blobs.setdefault(str(value), []).append(place)
     repository.blobs(blobs)
