@@ -1,4 +1,4 @@
-"""As much of JSON Schema as docs/reference/operator.schema.json uses; a keyword that isn't known here is an error."""
+"""As much of JSON Schema as docs/reference/operator.schema.json and SARIF's use; a keyword that isn't known here is an error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 KNOWN = {"$schema", "$id", "$defs", "$ref", "title", "description", "type", "const", "enum", "properties", "required"}
 KNOWN |= {"additionalProperties", "items", "anyOf", "pattern", "minimum"}
+KNOWN |= {"id", "definitions", "default", "format", "maximum", "minItems", "uniqueItems", "oneOf"}  # a format isn't looked at
 TYPES: dict[str, Any] = {"object": dict, "array": list, "string": str, "null": type(None)}
 
 
@@ -15,11 +16,13 @@ def problems(value: Any, schema: dict[str, Any], root: dict[str, Any] | None = N
     root = schema if root is None else root
     assert KNOWN.issuperset(schema), schema.keys() - KNOWN
     if "$ref" in schema:
-        assert schema["$ref"].startswith("#/$defs/")
-        return problems(value, root["$defs"][schema["$ref"][len("#/$defs/") :]], root, at)
+        _, folder, name = schema["$ref"].split("/")
+        return problems(value, root[folder][name], root, at)
     if "anyOf" in schema:
         tried = [problems(value, one, root, at) for one in schema["anyOf"]]
         return [] if [] in tried else min(tried, key=len)
+    if "oneOf" in schema and sum(not problems(value, one, root, at) for one in schema["oneOf"]) != 1:
+        return [f"{at}: isn't just one of {len(schema['oneOf'])} things"]
     if "const" in schema and (value != schema["const"] or type(value) is not type(schema["const"])):
         return [f"{at}: {json.dumps(value)[:60]} isn't {schema['const']!r}"]
     if "enum" in schema and value not in schema["enum"]:
@@ -29,6 +32,12 @@ def problems(value: Any, schema: dict[str, Any], root: dict[str, Any] | None = N
     out: list[str] = []
     if "minimum" in schema and type(value) in (int, float) and value < schema["minimum"]:
         out.append(f"{at}: {value} is under {schema['minimum']}")
+    if "maximum" in schema and type(value) in (int, float) and value > schema["maximum"]:
+        out.append(f"{at}: {value} is over {schema['maximum']}")
+    if type(value) is list and len(value) < schema.get("minItems", 0):
+        out.append(f"{at}: {len(value)} items are too few")
+    if type(value) is list and schema.get("uniqueItems") and len({json.dumps(v, sort_keys=True) for v in value}) < len(value):
+        out.append(f"{at}: two items are the same")
     if type(value) is dict:
         known = schema.get("properties", {})
         out += [f"{at}: no {name}" for name in schema.get("required", ()) if name not in value]

@@ -23,7 +23,7 @@ FLOORS = [
     {"agent", "hotfix"},
     {"__init__", "__version__"},
     {"ops.__init__", "ops.build", "ops.client"},
-    {"ops.together"},
+    {"ops.together", "ops.lint"},
     {"ops.cli"},
     {"__main__"},
 ]

@@ -86,7 +86,7 @@ class _Builder:
     def run(self, name: str, meta: Mapping[str, str]) -> Patch:
         changed = sorted(p for p in self.old.files.keys() | self.new.files.keys() if self._differs(p))
         self._not_python(changed)
-        code = self.old.python() | self.new.python()
+        code = (self.old.python() | self.new.python()) - self._generated(changed)
         for path in changed:
             if path in code:
                 self._file(path)
@@ -130,6 +130,17 @@ class _Builder:
             self._say("type-only", Severity.NOTE, stubs[0], f"{_count(stubs, 'stub file')} left out: {_some(stubs)}")
         if tests:
             self._say("left-out-tests", Severity.NOTE, tests[0], f"{_count(tests, 'test file')} left out: {_some(tests)}")
+
+    def _generated(self, changed: Sequence[str]) -> set[str]:
+        """Files that a program wrote from something else: said, and not carried."""
+        made = {**self.old.generated(changed), **self.new.generated(changed)}
+        for severity, stamp in ((Severity.WARNING, False), (Severity.NOTE, True)):
+            paths = [p for p in changed if made.get(p) is stamp]
+            if paths:
+                hint = "" if stamp else "restart, if the fix needs what they were made from"
+                words = f"{_count(paths, 'generated file')} left out: {_some(paths)}"
+                self._say("left-out-generated", severity, paths[0], words, hint)
+        return set(made)
 
     def _nothing(self, changed: Sequence[str], changes: Sequence[Change]) -> None:
         if not changed:

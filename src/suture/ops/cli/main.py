@@ -14,15 +14,15 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn, Protocol
 
 from suture.errors import SutureError
-from suture.ops.build import build
 from suture.ops.cli import live, render
+from suture.ops.cli.build import Build
+from suture.ops.cli.lint import Lint
 from suture.ops.cli.live import Show
 from suture.ops.cli.run import Run
-from suture.patch import Finding, Patch, Severity, dump, is_name
+from suture.patch import Finding, Patch, Severity
 
 __all__ = ["console", "main"]
 
@@ -34,75 +34,6 @@ class _Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(USAGE)
-
-
-def _patch_path(text: str) -> Path:
-    """A refused build removes what is there, so it takes no other file's name."""
-    path = Path(text)
-    if path.suffix != ".suture" or path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} isn't the name of a .suture file")
-    return path
-
-
-def _patch_name(text: str) -> str:
-    """The name becomes a part of the id, and the id of file names."""
-    if not is_name(text):
-        words = "letters, digits, _, - and . can be used, up to 100 bytes"
-        raise argparse.ArgumentTypeError(f"{text[:100]!r} can't be the name of a patch: {words}")
-    return text
-
-
-class Build:
-    """
-    Make a patch from two versions of the source: two folders or two files.
-
-    Only what differs is carried, definition by definition, before and after.  Exit 1 if something can't be carried: then no
-    file is written, and an older one of that name is removed.
-    """
-
-    name = "build"
-
-    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
-        """Add what the verb takes."""
-        parser.add_argument("old", type=Path, metavar="OLD", help="what the process runs")
-        parser.add_argument("new", type=Path, metavar="NEW", help="what it should run")
-        parser.add_argument("-o", "--output", type=_patch_path, required=True, metavar="FILE", help="the patch; its stem names it")
-        parser.add_argument("--json", action="store_true", help="print one JSON object instead of words")
-        parser.add_argument("--partial", action="store_true", help="write the patch although it leaves something out")
-        parser.add_argument("--name", type=_patch_name, help="first part of the patch's id; default: the stem of FILE")
-        for key in ("reason", "author", "expires"):
-            parser.add_argument(f"--{key}", default="", help=f"{key}, kept in the patch; not in its id")
-
-    def run(self, args: argparse.Namespace) -> int:
-        """Build; write the file if all is carried."""
-        if args.name is None and not is_name(args.output.stem):
-            print(f"error: {args.output.stem[:100]!r} can't be the name of a patch; give one with --name", file=sys.stderr)
-            return USAGE
-        meta = {k: getattr(args, k) for k in ("reason", "author", "expires") if getattr(args, k)}
-        patch = build(args.old, args.new, name=args.name or args.output.stem, meta=meta)
-        carried = not patch.left_out or (args.partial and bool(patch.changes))
-        if carried:
-            _write(args.output, dump(patch))
-        else:
-            args.output.unlink(missing_ok=True)
-        if args.json:
-            json.dump(render.build_json(patch, args.output if carried else None), sys.stdout, indent=1)
-            print()
-        else:
-            print(render.build_words(patch), end="")
-            words = render.outcome_words(patch, args.output if carried else None)
-            print(words, end="", file=sys.stdout if carried else sys.stderr)
-        return OK if carried else NO
-
-
-def _write(path: Path, data: bytes) -> None:
-    """The whole file or none of it: somebody may be reading an older one of that name."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 class Verb(Protocol):
@@ -117,7 +48,7 @@ class Verb(Protocol):
         """Do it; the exit code."""
 
 
-VERBS: tuple[Verb, ...] = (Build(), Show(), Run(), *live.VERBS)
+VERBS: tuple[Verb, ...] = (Build(), Lint(), Show(), Run(), *live.VERBS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -138,7 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         verb.prepare_parser(own)
         own.set_defaults(run=verb.run)
     try:
-        args = parser.parse_args(argv)
+        args, rest = parser.parse_known_args(argv)
+        if rest and (not hasattr(args, "source") or any(w.startswith("-") for w in rest)):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        if rest:  # OLD -o FILE NEW: argparse ends a list of arguments at the first option
+            args.source += rest
+        args.words = list(sys.argv[1:] if argv is None else argv)[1:]  # what the verb was given, to hand it on
     except SystemExit as stop:
         return int(stop.code or 0)
     try:

@@ -90,12 +90,15 @@ def _outcome_lines(patch: Patch, file: Path | None) -> Iterator[str]:
     rest = patch.left_out[_MOST_ERRORS:]
     if rest:
         codes = Counter(f.code for f in rest)
-        yield f"... and {len(rest)} more: {', '.join(f'{n} {c}' for c, n in codes.most_common())} (--json has all)"
+        words = f"... and {len(rest)} more: {', '.join(f'{n} {c}' for c, n in codes.most_common())} (--json has all)"
+        yield from textwrap.wrap(words, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     total = f"{len(patch.changes)} carried, {len(patch.left_out)} left out"
     if file is not None:
         yield f"{patch.id}: {total} -> {file}"
         return
     yield f"error: {total}; no file was written"
+    if patch.left_out:
+        yield f"hint: suture build --explain {patch.left_out[0].code} says more"
     if patch.changes:
         yield "hint: --partial writes what can be carried, if the rest isn't needed"
 
