@@ -19,6 +19,7 @@ FLOORS = [
     {"errors", "record", "soon"},
     {"patch"},
     {"report", "wire"},
+    {"difference"},
     {"engine"},
     {"agent", "hotfix"},
     {"__init__", "__version__"},
@@ -28,15 +29,15 @@ FLOORS = [
     {"__main__"},
 ]
 ENGINE = [
-    {"__init__", "facts", "frames", "hooks", "own", "versions"},
+    {"__init__", "facts", "frames", "hooks", "own", "versions", "pieces", "sources"},
     {"pace"},
     {"swap", "plan", "fit", "walk", "assemble"},
-    {"resolve", "census"},
+    {"resolve", "census", "bound"},
     {"evaluate"},
     {"stage"},
-    {"imports", "inner"},
-    {"account", "locate", "mirror", "revert"},
-    {"fitting"},
+    {"imports", "inner", "unwound"},
+    {"account", "locate", "mirror", "revert", "witness"},
+    {"fitting", "drift"},
     {"transaction"},
     {"process"},
 ]
