@@ -24,7 +24,7 @@ FLOORS = [
     {"agent", "hotfix"},
     {"__init__", "__version__"},
     {"ops.__init__", "ops.build", "ops.client"},
-    {"ops.together"},
+    {"ops.together", "ops.drift"},
     {"ops.cli"},
     {"__main__"},
 ]

@@ -88,7 +88,7 @@ def cut(text: str, *, path: str, rest: Rest) -> list[Piece]:
     """
     try:
         return sorted(_Cutter(text, rest).run(), key=lambda p: p.line)
-    except (tokenize.TokenError, SyntaxError) as error:
+    except (tokenize.TokenError, SyntaxError, ValueError) as error:
         raise Refused(
             "syntax-error", str(error.args[0]), target=path, hint="mend the source, or ask with the tree it runs"
         ) from error

@@ -20,6 +20,7 @@ from typing import NoReturn, Protocol
 from suture.errors import SutureError
 from suture.ops.build import build
 from suture.ops.cli import live, render
+from suture.ops.cli.drift import Drift
 from suture.ops.cli.live import Show
 from suture.ops.cli.run import Run
 from suture.patch import Finding, Patch, Severity, dump, is_name
@@ -117,7 +118,7 @@ class Verb(Protocol):
         """Do it; the exit code."""
 
 
-VERBS: tuple[Verb, ...] = (Build(), Show(), Run(), *live.VERBS)
+VERBS: tuple[Verb, ...] = (Build(), Show(), Run(), *live.VERBS, Drift())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
