@@ -170,7 +170,8 @@ def module_words(modules: Sequence[ModuleDrift], differences: Sequence[Differenc
         if len(module.differences) > _MOST:
             yield f"    ... and {len(module.differences) - _MOST} more (--json has all)"
     states = Counter(m.state for m in modules)
-    yield from _wrapped(", ".join(f"{n} {s}" for s, n in states.items()) or "nothing to compare", "modules: ", "  ")
+    parts = [f"{states[s]} {s}" for s in (SAME, DIFFERS, NOT_COMPARED, NOT_LOADED) if states[s]]
+    yield from _wrapped(", ".join(parts) or "nothing to compare", "modules: ", "  ")
     loaded = [m for m in modules if m.state in (SAME, DIFFERS)]
     sums = [sum(getattr(m, k) for m in loaded) for k in ("compared", "computed", "grown")]
     words = f"{sums[0]} compared, {sums[1]} not compared (computed when the module was imported)"

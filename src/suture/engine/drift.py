@@ -255,7 +255,8 @@ class _Comparing:
             self.computed += 1  # somebody else's of that name, perhaps
             return
         either = either or len(found) > 1
-        bases = None if either or node.decorator_list or node.keywords else self._named(node)
+        odd = node.decorator_list or node.keywords or getattr(node, "type_params", [])  # the last: 3.12+, and Generic comes in
+        bases = None if either or odd else self._named(node)
         if bases is not None:
             self.compared += 1
             if not any(list(b) == bases for b in self.unwound.values(cls, "__bases__", _bases(cls)) if type(b) is tuple):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
-from pythons import WANTED, found
+from drifts import DIFFERENCES, GENERIC, GENERIC_DIFFERENCES, TEXT
+from pythons import WANTED, Run, found, out
 from service import OLD, Process, Service
 
 
@@ -66,6 +70,39 @@ def test_operator_on_another_python(service: Service, version: str) -> None:
     assert (said.code, differences(said, process)) == (1, {"app:K": "value"})
 
 
+EACH = r"""
+import json, sys
+import suture, sorts
+cases, optimized = json.load(open(sys.argv[1])), sys.flags.optimize
+def differs(text):
+    return {d.target.partition(":")[2]: d.kind for d in suture.drift({"sorts": text}).all_differences()}
+text = open("sorts.py").read()
+assert differs(text) == {}, differs(text)
+for old, new, want in cases:
+    assert old in text, old
+    got = differs(text.replace(old, new))
+    assert got == want, (old, new, got, want)
+print(len(cases))
+"""
+
+
+@pytest.mark.parametrize("level", ["", "2"])
+@pytest.mark.parametrize(
+    ("text", "cases", "since"), [(TEXT, DIFFERENCES, 10), (GENERIC, GENERIC_DIFFERENCES, 12)], ids=["plain", "generic"]
+)
+def test_each_difference_on_each_python(
+    python: str, level: str, text: str, cases: list[object], since: int, tmp_path: Path, run_child: Run
+) -> None:
+    """Untouched source is the same, and one thing that is another is named, with -OO too."""
+    (tmp_path / "sorts.py").write_text(text)
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    version = next(v for v, path in found().items() if path == python)
+    if int(version.partition(".")[2]) < since:
+        pytest.skip(f"syntax of 3.{since}")
+    done = run_child(python, EACH, str(tmp_path / "cases.json"), PYTHONOPTIMIZE=level)
+    assert out(done) == str(len(cases))
+
+
 def test_some_differ(service: Service) -> None:
     """Of three processes one was changed by hand: it's named, the others are together."""
     first, second, third = service.start(3)
@@ -111,8 +148,6 @@ def test_what_cannot_be_compared(service: Service) -> None:
 def test_big_file(service: Service) -> None:
     """A file of more than one frame goes over in pieces."""
     text = OLD + "".join(f"    def g{n}():\n        return {n}, 'some words to make it long enough'\n" for n in range(1500))
-    import textwrap
-
     (service.folder / "app.py").write_text(textwrap.dedent(text))
     (process,) = service.start()
     assert os.path.getsize(service.folder / "app.py") > 90_000
