@@ -12,11 +12,12 @@ from suture.errors import Denied, Fault, Refused, SutureError
 
 TYPE_CHECKING = False  # as type checkers know it; importing typing would cost more than all the rest
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
     from concurrent.futures import Future
     from os import PathLike
     from typing import Any
 
+    from suture.difference import DriftReport
     from suture.engine.process import Engine
     from suture.patch import Patch
     from suture.report import Report
@@ -31,6 +32,7 @@ __all__ = [
     "apply",
     "apply_soon",
     "do_hotfix",
+    "drift",
     "install",
     "plan",
     "replace_func",
@@ -45,11 +47,11 @@ _engines: list[Engine] = []
 _REST_S = 0.000_02
 _LOADED = (  # what the engine needs, each after what it imports itself
     *("ast", "tokenize", "textwrap", "linecache", "inspect", "json"),
-    *("suture.record", "suture.patch", "suture.report"),
+    *("suture.record", "suture.patch", "suture.report", "suture.difference"),
     *(f"suture.engine.{n}" for n in ("own", "hooks", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk")),
     *(f"suture.engine.{n}" for n in ("resolve", "assemble", "census", "values", "shadow", "evaluate", "stage")),
-    *(f"suture.engine.{n}" for n in ("imports", "inner", "revert", "locate", "account", "mirror")),
-    *(f"suture.engine.{n}" for n in ("fitting", "transaction", "process")),
+    *(f"suture.engine.{n}" for n in ("imports", "inner", "revert", "locate", "account", "mirror", "fitting", "transaction")),
+    *(f"suture.engine.{n}" for n in ("pieces", "bound", "unwound", "witness", "sources", "drift", "process")),
     *("concurrent.futures", "suture.hotfix", "suture.soon"),
 )
 
@@ -131,6 +133,27 @@ def revert(patch_id: str) -> Report:
 def status() -> tuple[Report, ...]:
     """Reports of the live patches, oldest first; ``inside_old`` is as of now."""
     return _engine().status()
+
+
+def drift(source: str | PathLike[str] | Mapping[str, str], *, patches: Collection[str] | None = None) -> DriftReport:
+    """
+    Say in what this process differs from a source tree and the patches that are live.  Changes nothing, runs nothing.
+
+    Compares functions (code and literal defaults), constants and class attributes that are literals, and bases of classes, of
+    the modules that are loaded.  What is computed when a module is imported isn't compared, and is counted.
+
+    Args:
+        source: A folder (the import root), a file, or texts by the module's name.
+        patches: Ids (or starts of them) of the patches that are expected; another one that is live is a difference, and so is
+            one of these that isn't.  None: whichever are live.
+
+    Returns:
+        The report; ``ok`` if something was compared and all of it is the same.
+
+    Raises:
+        Refused: busy: asked from inside a patch.
+    """
+    return _engine().drift(source, patches=patches)
 
 
 def apply_soon(source: Source, *, accept: Collection[str] = (), partial: bool = False, replace: bool = False) -> Future[Report]:

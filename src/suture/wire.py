@@ -32,7 +32,11 @@ __all__ = [
     "Decoder",
     "Discard",
     "Done",
+    "Drift",
+    "Drifted",
     "Hello",
+    "Loaded",
+    "Loads",
     "Log",
     "Logged",
     "Message",
@@ -187,6 +191,34 @@ class Log:
 
 
 @record(frozen=True, slots=True)
+class Loads:
+    """Ask of which files of a tree (attached: a line each, the module and, behind a tab, the path) a module is loaded."""
+
+    number: int
+    size: int
+
+
+@record(frozen=True, slots=True)
+class Drift:
+    """
+    Hold what is loaded of one file against its text (attached, UTF-8).  Changes nothing, runs nothing.
+
+    Attributes:
+        module: Dotted name of its module in the tree.
+        path: In the tree, with ``/``.
+        named: True: the patches that are expected are these; False: they are those that are live.
+        patches: Their ids.
+    """
+
+    number: int
+    size: int
+    module: str
+    path: str = ""
+    named: bool = False
+    patches: tuple[str, ...] = ()
+
+
+@record(frozen=True, slots=True)
 class PsAnswer:
     """
     Facts about the process.
@@ -265,6 +297,23 @@ class Logged:
 
 
 @record(frozen=True, slots=True)
+class Loaded:
+    """Those of the files that are loaded (attached, as they were asked for), and the ids of the live patches."""
+
+    number: int
+    size: int
+    patches: tuple[str, ...] = ()
+
+
+@record(frozen=True, slots=True)
+class Drifted:
+    """What one file's modules differ in (attached, JSON)."""
+
+    number: int
+    size: int
+
+
+@record(frozen=True, slots=True)
 class Done:
     """Renew and Discard: as asked."""
 
@@ -297,8 +346,8 @@ class No:
 
 
 Message = (
-    Hello | Ps | Plan | Prepare | Renew | Commit | Discard | Revert | Status | Show | Log
-    | PsAnswer | Reported | Statuses | Shown | Logged | Done | No
+    Hello | Ps | Plan | Prepare | Renew | Commit | Discard | Revert | Status | Show | Log | Loads | Drift
+    | PsAnswer | Reported | Statuses | Shown | Logged | Loaded | Drifted | Done | No
 )  # fmt: skip
 
 _ASKED: dict[str, Any] = {
@@ -313,6 +362,8 @@ _ASKED: dict[str, Any] = {
     "status": Status,
     "show": Show,
     "log": Log,
+    "loads": Loads,
+    "drift": Drift,
 }
 _ANSWERED: dict[str, Any] = {
     "hello": Hello,
@@ -321,6 +372,8 @@ _ANSWERED: dict[str, Any] = {
     "reports": Statuses,
     "patch": Shown,
     "journal": Logged,
+    "loaded": Loaded,
+    "drifted": Drifted,
     "done": Done,
     "no": No,
 }

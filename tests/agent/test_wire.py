@@ -34,7 +34,9 @@ asked = st.one_of(
 ).map(Received) | st.builds(
     lambda message, patch: Received(replace(message, size=len(patch)), patch),
     st.builds(wire.Plan, number, st.just(0), texts, st.booleans(), st.booleans())
-    | st.builds(wire.Prepare, number, st.just(0), texts, st.booleans(), st.booleans(), seconds, st.booleans()),
+    | st.builds(wire.Prepare, number, st.just(0), texts, st.booleans(), st.booleans(), seconds, st.booleans())
+    | st.builds(wire.Loads, number, st.just(0))
+    | st.builds(wire.Drift, number, st.just(0), text, text, st.booleans(), texts),
     patches,
 )
 answered = st.one_of(
@@ -63,6 +65,8 @@ answered = st.one_of(
     st.builds(wire.Reported, number, st.just(0), st.booleans(), text, text, seconds)
     | st.builds(wire.Statuses, number, st.just(0), number)
     | st.builds(wire.Shown, number, st.just(0), text)
+    | st.builds(wire.Loaded, number, st.just(0), texts)
+    | st.builds(wire.Drifted, number, st.just(0))
     | st.builds(wire.Logged, number, st.just(0), text),
     patches,
 )

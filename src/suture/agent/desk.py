@@ -28,8 +28,10 @@ from suture.record import record
 
 TYPE_CHECKING = False  # as type checkers know it
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
     from typing import Any, Protocol
 
+    from suture.difference import ModuleDrift
     from suture.report import Report
 
     Answer = tuple[wire.Message, bytes]
@@ -74,6 +76,12 @@ class Target(Protocol):
 
     def status(self) -> tuple[Report, ...]:
         """As ``suture.status``."""
+
+    def loaded(self, files: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of a tree's files, each (module, path), of which a module is loaded."""
+
+    def compare(self, files: Iterable[tuple[str, str, Callable[[], str]]], patches: Collection[str] | None) -> list[ModuleDrift]:
+        """As ``suture.drift``, for some files of a tree, each with what reads its text."""
 
 
 @record(frozen=True, slots=True)
@@ -189,6 +197,10 @@ class Desk:
             return wire.Statuses(message.number, 0, len(reports)), wire.json_slices(reports, Pace())
         if isinstance(message, wire.Plan):
             return _reported(message.number, self._engine().plan(attached, **_options(message)))
+        if isinstance(message, wire.Loads):
+            return self._loads(message, attached)
+        if isinstance(message, wire.Drift):
+            return self._drift(message, attached)
         if isinstance(message, wire.Prepare):
             return self._prepare(caller, message, attached)
         if isinstance(message, wire.Revert):
@@ -353,6 +365,20 @@ class Desk:
                 hint="the ids are in status; a patch that the program applied by itself is shown from its file",
             )
         return wire.Shown(message.number, 0, found[0]), zlib.decompress(self._texts[found[0]])
+
+    def _loads(self, message: wire.Loads, attached: bytes) -> Answer:
+        lines = attached.decode("utf-8", "surrogateescape").split("\n")
+        found = self._engine().loaded((module, path) for module, _, path in (line.partition("\t") for line in lines if line))
+        text = "".join(f"{module}\t{path}\n" for module, path in found).encode("utf-8", "surrogateescape")
+        return wire.Loaded(message.number, 0, tuple(r.patch_id for r in self._engine().status())), text
+
+    def _drift(self, message: wire.Drift, attached: bytes) -> Answer:
+        def text() -> str:
+            return attached.decode("utf-8", "surrogateescape")
+
+        patches = message.patches if message.named else None
+        (found,) = self._engine().compare([(message.module, message.path, text)], patches)
+        return wire.Drifted(message.number, 0), wire.json_slices(found.to_json(), Pace())
 
     def _lines(self, message: wire.Log) -> Answer:
         path = self.journal.path if self.journal is not None else ""

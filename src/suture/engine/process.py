@@ -11,22 +11,27 @@ import os
 import sys
 import threading
 import types
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from suture.engine import frames, hooks, imports
+from suture.difference import Difference, DriftReport, ModuleDrift
+from suture.engine import drift, frames, hooks, imports
 from suture.engine.account import VERSION, refusal
 from suture.engine.facts import Fingerprint
 from suture.engine.mirror import mirror, refuse_revert
 from suture.engine.pace import Pace
+from suture.engine.resolve import Modules
 from suture.engine.revert import Revert
+from suture.engine.sources import File, files_of
 from suture.engine.stage import Applied, Filling, Step, clear_caches
 from suture.engine.transaction import Outcome, Source, Stop, Transaction
+from suture.engine.unwound import Unwound
 from suture.errors import Denied, Refused, SutureError
 from suture.patch import Finding, Patch, Severity
+from suture.record import replace
 from suture.report import Process, Report, Row, State
 
-__all__ = ["Engine", "Prepared", "engine", "load_the_rest"]
+__all__ = ["Engine", "Prepared", "engine", "load_the_rest", "unexpected"]
 
 AFTER_IMPORT_S = 2.0  # an import waits that long for another transaction, and goes on without the fix
 _MARK = "_suture_in_this_process"
@@ -94,6 +99,48 @@ class Engine:
         self._drain(report, old, pace)
         pace.measure(report)
         return report
+
+    # ------------------------------------------------------------ is it what we think
+
+    def drift(self, source: str | os.PathLike[str] | Mapping[str, str], *, patches: Collection[str] | None = None) -> DriftReport:
+        """Hold what is loaded against a tree and the patches that are expected (None: those that are live)."""
+        pace = Pace()
+        modules: list[ModuleDrift] = []
+        with pace.phase("compare"):
+            for file in files_of(source, pace):
+                modules += self.compare([file], patches, pace)
+        live = tuple(a.patch_id for a in self.stack)
+        report = DriftReport(Process.here(VERSION), tuple(modules), live, tuple(unexpected(live, patches)))
+        return replace(report, longest_slice_ms=pace.longest_ns / 1e6)
+
+    def compare(self, files: Iterable[File], patches: Collection[str] | None = None, pace: Pace | None = None) -> list[ModuleDrift]:
+        """
+        The same for some files of it.
+
+        Raises:
+            Refused: busy.
+        """
+        pace = pace or Pace()
+        with self._only_one() as free:
+            if not free:
+                raise Refused("busy", "another transaction is under way in this thread", hint="ask when it has ended")
+            expected = [a for a in self.stack if patches is None or any(a.patch_id.startswith(p) for p in patches)]
+            modules, prints, unwound = Modules(pace), self.prints(), Unwound(expected, pace)
+            return [drift.compare(modules, prints, unwound, pace, file) for file in files]
+
+    def loaded(self, files: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those of a tree's files, each (module, path), of which a module is loaded, or which of several can't be told."""
+        pace = Pace()
+        modules = Modules(pace)
+
+        def there(module: str, path: str) -> bool:
+            pace()
+            try:
+                return bool(drift.live_of(modules, module, path))
+            except Refused:
+                return True
+
+        return [file for file in files if there(*file)]
 
     # ------------------------------------------------------------ inside
 
@@ -268,6 +315,16 @@ class Prepared:
             transaction = self._waiting.pop()
             transaction.applied.move(State.REFUSED)
             transaction.let_go()
+
+
+def unexpected(live: Collection[str], patches: Collection[str] | None) -> Iterator[Difference]:
+    """Patches that are live and weren't named, and the other way round; None: whichever are live."""
+    for patch_id in live if patches is not None else ():
+        if not any(patch_id.startswith(p) for p in patches or ()):
+            yield Difference(patch_id, "not expected", "live")
+    for name in patches or ():
+        if not any(patch_id.startswith(name) for patch_id in live):
+            yield Difference(name, "not live", "", "live")
 
 
 def _over() -> Finding:

@@ -23,7 +23,7 @@ from suture.engine.walk import walk
 from suture.errors import Refused
 from suture.patch import Target
 
-__all__ = ["LRU", "Modules", "Resolver", "class_space", "leaves", "mangled"]
+__all__ = ["LRU", "Modules", "Resolver", "class_space", "leaves", "mangled", "same_default"]
 
 Rest = Callable[[], None]
 LRU = type(functools.lru_cache(lambda: None))
@@ -377,14 +377,15 @@ def _same_defaults(function: types.FunctionType, definition: Definition) -> bool
     if len(want) != len(live):
         return False
     for parameter, value in zip(want, live, strict=True):
-        if not _same_default(parameter.default, value):
+        if not same_default(parameter.default, value):
             return False
     keyword = {p.name: p.default for p in definition.parameters if p.kind == "keyword-only" and p.default is not None}
     named = function.__kwdefaults__ or {}
-    return keyword.keys() == named.keys() and all(_same_default(node, named[name]) for name, node in keyword.items())
+    return keyword.keys() == named.keys() and all(same_default(node, named[name]) for name, node in keyword.items())
 
 
-def _same_default(node: ast.expr | None, live: object) -> bool:
+def same_default(node: ast.expr | None, live: object) -> bool:
+    """False if the source spells out another value; of a table that the program may write to, the type counts alone."""
     if node is None:
         return True
     try:

@@ -22,12 +22,13 @@ from suture.ops.cli import render, tables
 from suture.ops.client import Agent, Choice, Lost, Trouble, find, hanging_up
 from suture.patch import MAX_BYTES, Patch, load
 
-__all__ = ["VERBS", "Show"]
+__all__ = ["VERBS", "Show", "asked_for", "choosing", "head", "nobody", "print_json"]
 
 OK, NO, MIXED, USAGE = 0, 1, 2, 64
 
 
-def _choosing(parser: argparse.ArgumentParser, *, must: bool) -> None:
+def choosing(parser: argparse.ArgumentParser, *, must: bool) -> None:
+    """Let a verb be told which processes are meant; *must*: all isn't what is meant if none is named."""
     which = parser.add_argument_group("which processes" + ("" if must else " (default: all)"))
     which.add_argument("--pid", type=int, action="append", default=[], metavar="PID", help="this one; may be given again")
     which.add_argument("--service", action="append", default=[], metavar="NAME", help="all of this service; may be given again")
@@ -56,7 +57,8 @@ def _choice(args: argparse.Namespace) -> Choice:
 
 
 @contextlib.contextmanager
-def _agents(args: argparse.Namespace) -> Iterator[tuple[list[Agent], list[Trouble]]]:
+def asked_for(args: argparse.Namespace) -> Iterator[tuple[list[Agent], list[Trouble]]]:
+    """Connections to those that are meant, for the length of a ``with``, and who can't be asked."""
     agents, troubles = find(_choice(args), __version__)
     with hanging_up(agents):
         yield agents, troubles
@@ -72,22 +74,23 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     return {"accept": tuple(args.accept), "partial": args.partial, "replace": args.replace}
 
 
-def _print_json(row: dict[str, Any]) -> None:
+def print_json(row: dict[str, Any]) -> None:
+    """One object on stdout."""
     json.dump(row, sys.stdout, indent=1)
     print()
 
 
-def _head(args: argparse.Namespace, code: int, troubles: Sequence[Trouble]) -> dict[str, Any]:
+def head(args: argparse.Namespace, code: int, troubles: Sequence[Trouble]) -> dict[str, Any]:
     """What every answer in JSON begins with."""
     row: dict[str, Any] = {"format": 1, "verb": args.verb, "ok": code == OK, "exit": code}
     return row | {"troubles": [t.to_json() for t in troubles]}
 
 
-def _nobody(args: argparse.Namespace, troubles: Sequence[Trouble]) -> int:
+def nobody(args: argparse.Namespace, troubles: Sequence[Trouble]) -> int:
     """No process matched."""
     choice = Choice(tuple(args.pid), tuple(args.service))
     if args.json:
-        _print_json(_head(args, NO, troubles) | {"processes": []})
+        print_json(head(args, NO, troubles) | {"processes": []})
     else:
         print(tables.nobody(choice, troubles), end="", file=sys.stderr)
     return NO
@@ -100,13 +103,13 @@ class Ps:
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add what the verb takes."""
-        _choosing(parser, must=False)
+        choosing(parser, must=False)
 
     def run(self, args: argparse.Namespace) -> int:
         """Ask each for its facts; exit 1 if there is none, or one can't be asked."""
-        with _agents(args) as (agents, troubles):
+        with asked_for(args) as (agents, troubles):
             if not agents and not (troubles and not args.pid and not args.service):
-                return _nobody(args, troubles)
+                return nobody(args, troubles)
             namespaces = {a.pid: a.hello.namespace for a in agents}
             rows, silent = together.status(agents)
         found = [facts for facts, _ in rows]
@@ -114,7 +117,7 @@ class Ps:
         code = OK if found and not troubles else NO
         if args.json:
             processes = [{**_facts(f), "namespace": namespaces[f.pid]} for f in found]
-            _print_json(_head(args, code, troubles) | {"processes": processes})
+            print_json(head(args, code, troubles) | {"processes": processes})
         else:
             print(tables.ps(found, troubles), end="")
         return code
@@ -133,15 +136,15 @@ class Plan:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add what the verb takes."""
         _judging(parser)
-        _choosing(parser, must=False)
+        choosing(parser, must=False)
 
     def run(self, args: argparse.Namespace) -> int:
         """Ask all; exit 1 if it wouldn't go in everywhere."""
         _choice(args)
         data, patch = _patch(args)
-        with _agents(args) as (agents, troubles):
+        with asked_for(args) as (agents, troubles):
             if not agents:
-                return _nobody(args, troubles)
+                return nobody(args, troubles)
             outcome = together.plan(agents, data, **_options(args))
         return _say(args, outcome, troubles, patch)
 
@@ -159,16 +162,16 @@ class Apply:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add what the verb takes."""
         _judging(parser)
-        _choosing(parser, must=True)
+        choosing(parser, must=True)
         parser.add_argument("--no-journal", action="store_true", help="go on where the journal can't be written (a full disk)")
 
     def run(self, args: argparse.Namespace) -> int:
         """Prepare all, commit all."""
         _choice(args)
         data, patch = _patch(args)
-        with _agents(args) as (agents, troubles):
+        with asked_for(args) as (agents, troubles):
             if not agents:
-                return _nobody(args, troubles)
+                return nobody(args, troubles)
             with together.Stop() as stop:  # to the last word: what was done is said
                 if any(t.running for t in troubles):
                     outcome = together.not_asked(agents)
@@ -185,14 +188,14 @@ class Revert:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add what the verb takes."""
         parser.add_argument("patch_id", metavar="ID", help="the patch's id, or the start of it")
-        _choosing(parser, must=True)
+        choosing(parser, must=True)
         parser.add_argument("--no-journal", action="store_true", help="go on where the journal can't be written (a full disk)")
 
     def run(self, args: argparse.Namespace) -> int:
         """Take it back everywhere."""
-        with _agents(args) as (agents, troubles):
+        with asked_for(args) as (agents, troubles):
             if not agents:
-                return _nobody(args, troubles)
+                return nobody(args, troubles)
             with together.Stop() as stop:
                 outcome = together.revert(agents, args.patch_id, journal=not args.no_journal, stop=stop)
                 return _say(args, outcome, troubles, None)
@@ -203,7 +206,7 @@ def _say(args: argparse.Namespace, outcome: together.Outcome, troubles: Sequence
     if troubles and code == OK:
         code = MIXED if outcome.verb != "plan" else NO  # a process that was meant may run something else
     if args.json:
-        _print_json(_head(args, code, troubles) | outcome.to_json())
+        print_json(head(args, code, troubles) | outcome.to_json())
     else:
         print(tables.outcome(outcome, troubles, patch, _as_asked(args)), end="", file=sys.stderr if code else sys.stdout)
     return code
@@ -225,13 +228,13 @@ class Status:
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add what the verb takes."""
-        _choosing(parser, must=False)
+        choosing(parser, must=False)
 
     def run(self, args: argparse.Namespace) -> int:
         """Ask all, compare."""
-        with _agents(args) as (agents, troubles):
+        with asked_for(args) as (agents, troubles):
             if not agents:
-                return _nobody(args, troubles)
+                return nobody(args, troubles)
             rows, silent = together.status(agents)
             old, unasked = together.outlived(agents, rows)
             troubles += silent + unasked
@@ -239,7 +242,7 @@ class Status:
             found.tell(together.deployed(agents, found.lacking()), old)
         code = OK if found.as_asked() else NO
         if args.json:
-            _print_json(_head(args, code, troubles) | found.to_json())
+            print_json(head(args, code, troubles) | found.to_json())
         else:
             print(found.words(), end="")
         return code
@@ -253,14 +256,14 @@ class Log:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add what the verb takes."""
         parser.add_argument("-n", "--last", type=int, default=50, metavar="N", help="records a process writes to; default 50")
-        _choosing(parser, must=False)
+        choosing(parser, must=False)
 
     def run(self, args: argparse.Namespace) -> int:
         """Ask each for its journal; each file once."""
         journals: dict[str, Lines] = {}
-        with _agents(args) as (agents, troubles):
+        with asked_for(args) as (agents, troubles):
             if not agents:
-                return _nobody(args, troubles)
+                return nobody(args, troubles)
             for agent in agents:
                 try:
                     answer, body = agent.ask(wire.Log, last=max(1, args.last))
@@ -273,7 +276,7 @@ class Log:
         rows = sorted((r for lines in journals.values() for r in lines.records), key=lambda r: str(r.get("time", "")))
         torn, code = sum(lines.torn for lines in journals.values()), NO if troubles else OK
         if args.json:
-            _print_json(_head(args, code, troubles) | {"files": sorted(journals), "torn": torn, "records": rows})
+            print_json(head(args, code, troubles) | {"files": sorted(journals), "torn": torn, "records": rows})
         else:
             print(tables.log(rows, torn, troubles), end="")
         return code
@@ -287,7 +290,7 @@ class Show:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add what the verb takes."""
         parser.add_argument("patch", metavar="FILE|ID", help="a .suture file, or the id (or its start) of a live patch")
-        _choosing(parser, must=False)
+        choosing(parser, must=False)
 
     def run(self, args: argparse.Namespace) -> int:
         """Read and print."""
@@ -295,12 +298,12 @@ class Show:
         if Path(args.patch).is_file() or (not asked and args.patch.endswith(".suture")):
             patch = load(Path(args.patch).read_bytes(), source=args.patch)
         else:
-            with _agents(args) as (agents, troubles):
+            with asked_for(args) as (agents, troubles):
                 if not agents:
-                    return _nobody(args, troubles)
+                    return nobody(args, troubles)
                 patch = load(_shown(agents, args.patch), source=args.patch)
         if args.json:
-            _print_json(render.patch_json(patch))
+            print_json(render.patch_json(patch))
         else:
             print(render.patch_words(patch, colour=render.wants_colour(sys.stdout)), end="")
         return OK

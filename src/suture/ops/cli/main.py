@@ -19,6 +19,7 @@ from typing import NoReturn, Protocol
 from suture.errors import SutureError
 from suture.ops.cli import live, render
 from suture.ops.cli.build import Build
+from suture.ops.cli.drift import Drift
 from suture.ops.cli.lint import Lint
 from suture.ops.cli.live import Show
 from suture.ops.cli.run import Run
@@ -48,7 +49,7 @@ class Verb(Protocol):
         """Do it; the exit code."""
 
 
-VERBS: tuple[Verb, ...] = (Build(), Lint(), Show(), Run(), *live.VERBS)
+VERBS: tuple[Verb, ...] = (Build(), Lint(), Show(), Run(), *live.VERBS, Drift())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

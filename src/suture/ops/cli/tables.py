@@ -21,7 +21,7 @@ from suture.ops.together import Outcome, Seat
 from suture.patch import Finding, Patch, Severity
 from suture.report import WIDTH, words_of
 
-__all__ = ["Services", "journal_lines", "log", "nobody", "outcome", "ps"]
+__all__ = ["Services", "journal_lines", "log", "nobody", "of_troubles", "outcome", "ps", "wrap"]
 
 _MOST_TARGETS, _MOST_SEATS, _MOST_CALLS, _MOST_ERRORS = 12, 40, 4, 8
 _ORDER = {"error": 0, "warning": 1, "note": 2}
@@ -31,7 +31,8 @@ def _lines(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _wrap(text: str, first: str = "", then: str = "  ") -> list[str]:
+def wrap(text: str, first: str = "", then: str = "  ") -> list[str]:
+    """Lines of 80 columns, with nothing in them that could act on a terminal."""
     text = "".join(c if c.isprintable() else " " for c in text)
     return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=then, break_on_hyphens=False) or [first.rstrip()]
 
@@ -68,18 +69,19 @@ def _since(at: str) -> float | None:
 def nobody(choice: Choice, troubles: Sequence[Trouble]) -> str:
     """No process matched."""
     chosen = choice.pids or choice.services
-    out = _wrap(f"error: no process with an agent is {choice}") if chosen else ["error: no process has an agent"]
-    out += _troubles(troubles)
+    out = wrap(f"error: no process with an agent is {choice}") if chosen else ["error: no process has an agent"]
+    out += of_troubles(troubles)
     out.append("hint: suture.install(service=...) in the program, or suture run -- COMMAND;")
     out.append("      suture ps lists who is there; those of other users are root's to see")
     return _lines(out)
 
 
-def _troubles(troubles: Sequence[Trouble]) -> Iterator[str]:
+def of_troubles(troubles: Sequence[Trouble]) -> Iterator[str]:
+    """Who couldn't be asked, and what to do."""
     for trouble in troubles:
         who = f"pid {trouble.pid} {trouble.service}".rstrip() + ": " if trouble.pid else ""
-        yield from _wrap(f"! {who}{trouble.why} ({trouble.code})")
-        yield from _wrap(trouble.hint, "  -> ", "     ")
+        yield from wrap(f"! {who}{trouble.why} ({trouble.code})")
+        yield from wrap(trouble.hint, "  -> ", "     ")
 
 
 def ps(found: Sequence[wire.PsAnswer], troubles: Sequence[Trouble]) -> str:
@@ -92,8 +94,8 @@ def ps(found: Sequence[wire.PsAnswer], troubles: Sequence[Trouble]) -> str:
         notes += ["observe only"] if facts.observe else []
         notes += [f"held by {facts.holder}"] if facts.holder else []
         notes += [facts.failure] if facts.failure else []
-        lines += [line, *(_wrap("; ".join(notes), "  ", "  ") if notes else ())]
-    return _lines([*lines, *_troubles(troubles)])
+        lines += [line, *(wrap("; ".join(notes), "  ", "  ") if notes else ())]
+    return _lines([*lines, *of_troubles(troubles)])
 
 
 # ---------------------------------------------------------------- plan, apply, revert
@@ -105,7 +107,7 @@ def outcome(found: Outcome, troubles: Sequence[Trouble], patch: Patch | None, as
 
 
 def _outcome(found: Outcome, troubles: Sequence[Trouble], patch: Patch | None, asked: str) -> Iterator[str]:
-    yield from _wrap(_headline(found, patch))
+    yield from wrap(_headline(found, patch))
     if found.verb == "plan":
         yield from _targets(found)
     else:
@@ -113,8 +115,8 @@ def _outcome(found: Outcome, troubles: Sequence[Trouble], patch: Patch | None, a
     yield from _findings(found)
     yield from _errors(found)
     yield from _calls(found)
-    yield from _troubles(troubles)
-    yield from _wrap(_ending(found, asked))
+    yield from of_troubles(troubles)
+    yield from wrap(_ending(found, asked))
 
 
 def _name(found: Outcome, patch: Patch | None) -> str:
@@ -200,9 +202,9 @@ def _findings(found: Outcome) -> Iterator[str]:
         yield from words_of(Finding(code, Severity(severity), target, message, hint))
         if len(seats) < len(found.seats):
             pids = ", ".join(str(s.agent.pid) for s in seats[:8]) + (" ..." if len(seats) > 8 else "")
-            yield from _wrap(f"in {len(seats)} of {len(found.seats)}: pid {pids}", "  ", "  ")
+            yield from wrap(f"in {len(seats)} of {len(found.seats)}: pid {pids}", "  ", "  ")
     if notes:
-        yield from _wrap("notes: " + ", ".join(f"{n} {code}" for code, n in notes.items()) + " (--json has them)")
+        yield from wrap("notes: " + ", ".join(f"{n} {code}" for code, n in notes.items()) + " (--json has them)")
 
 
 def _errors(found: Outcome) -> Iterator[str]:
@@ -213,8 +215,8 @@ def _errors(found: Outcome) -> Iterator[str]:
             said.setdefault((error["message"], error["code"], error["hint"]), []).append(str(seat.agent.pid))
     for (message, code, hint), pids in list(said.items())[:_MOST_ERRORS]:
         who = f"{', '.join(pids[:8])}{' ...' if len(pids) > 8 else ''}"
-        yield from _wrap(f"! pid {who}: {message} ({code})")
-        yield from _wrap(hint, "  -> ", "     ") if hint else ()
+        yield from wrap(f"! pid {who}: {message} ({code})")
+        yield from wrap(hint, "  -> ", "     ") if hint else ()
     if len(said) > _MOST_ERRORS:
         yield f"  ... and {len(said) - _MOST_ERRORS} more (--json has all)"
 
@@ -224,7 +226,7 @@ def _calls(found: Outcome) -> Iterator[str]:
     for seat in found.having("live"):
         listed = (seat.report or {}).get("listed", ())
         for call in listed[:_MOST_CALLS]:
-            yield from _wrap(f"inside old code: pid {seat.agent.pid}, {call}")
+            yield from wrap(f"inside old code: pid {seat.agent.pid}, {call}")
         if len(listed) > _MOST_CALLS:
             yield f"  ... and {len(listed) - _MOST_CALLS} more in pid {seat.agent.pid}"
 
@@ -405,9 +407,9 @@ class Services:
                 )
         yield from _columns(table)
         for remark in self._remarks:
-            yield from _wrap(f"! {remark['service']}  pid {remark['pid']}: {remark['message']}")
-            yield from _wrap(remark["hint"], "  -> ", "     ")
-        yield from _troubles(self._troubles)
+            yield from wrap(f"! {remark['service']}  pid {remark['pid']}: {remark['message']}")
+            yield from wrap(remark["hint"], "  -> ", "     ")
+        yield from of_troubles(self._troubles)
         differing = {r["service"] for r in self._remarks}
         good, bad = len(self._services.keys() - differing), len(differing)
         yield f"{_count(good, 'service')} as asked" + (f", {bad} differ{'s' * (bad == 1)}" if bad else "")
@@ -475,7 +477,7 @@ def log(rows: Sequence[dict[str, Any]], torn: int, troubles: Sequence[Trouble]) 
         table.append((str(row.get("time", ""))[:19].replace("T", " "), *(str(c) for c in cells), by))
     out = list(_columns(table)) if rows else ["the journal is empty"]
     out += [f"{_count(torn, 'line')} can't be read: cut off by a crash or a full disk"] if torn else []
-    return _lines([*out, *_troubles(troubles)])
+    return _lines([*out, *of_troubles(troubles)])
 
 
 def _ended(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
