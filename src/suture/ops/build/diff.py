@@ -235,15 +235,36 @@ class _Differ:
         makers = [m for m in nodes.methods(new) if m.name in _MAKERS]
         fresh = {n for m in makers for n in nodes.self_names(m, ast.Store)} - had - nodes.bound_names(new.body)
         before = {m.name: nodes.dump_of(self.old, m) for m in nodes.methods(old)}
+        given: set[str] = set()
         for method in nodes.methods(new):
             if not fresh or method.name in _MAKERS or before.get(method.name) == nodes.dump_of(self.new, method):
                 continue
             lacking = sorted(fresh & set(nodes.self_names(method, ast.Load)) - set(nodes.asked_for(method)))
+            for name in [n for n in lacking if n not in given]:
+                made = nodes.first_value(makers, name, frozenset(had))
+                if made is not None:
+                    given.add(name)
+                    self._class_default(name, made, method, new, scope)
+            lacking = [n for n in lacking if n not in given]
             if lacking:
                 name = lacking[0]
                 words = f"{method.name} reads self.{name}, which only the new __init__ sets: objects that exist lack it"
                 hint = f"give the class a default ({name} = ...), or read it with getattr(self, {name!r}, ...)"
                 self._say("new-attribute", _ERROR, scope, words, hint, name=method.name, place=method)
+
+    def _class_default(self, name: str, value: ast.expr, reader: FunctionNode, node: ast.ClassDef, scope: _Scope) -> None:
+        """Objects that exist find in their class what a new one is given: a constant as it is, anything else once an object."""
+        text, indent = ast.unparse(value), " " * node.body[0].col_offset
+        if nodes.is_plain(value) and not nodes.is_mutable(value):
+            kind, lines = Kind.VALUE, f"{indent}{name} = {text}\n"
+        else:
+            head = f'{indent}@__import__("functools").cached_property\n{indent}def {name}({reader.args.args[0].arg}):\n'
+            kind, lines = Kind.FUNCTION, f"{head}{indent} return {text}\n"
+        decision = Decision("class-default", "builder", "objects that exist lack what only the new __init__ sets")
+        self._change(kind, name, None, reader, scope, names=(name,), text=lines, decision=decision)
+        words = f"{reader.name} reads self.{name}, which only the new __init__ sets: objects that exist find {text} in its place"
+        hint = "see that this is right for them, or give the class a default of your own"
+        self._say("new-attribute", _WARNING, scope, words, hint, name=reader.name, place=reader)
 
     # ------------------------------------------------------------ values
 
