@@ -82,7 +82,7 @@ class Work:
         module: The live module.
         owner: The class it lives in, or None.
         sites: Live functions found.
-        status: "todo", "already-fixed", "skipped".
+        status: "todo", "already-fixed", "kept".
         nested: For a statement that makes functions: each live one with the code it gets.
     """
 

@@ -458,10 +458,25 @@ class _Differ:
             self._say("slots-changed", _ERROR, scope, "__slots__ are removed", hint, old=node, name=name)
         elif nodes.is_field(node, scope.kind):
             self._field(node, None, scope, "is removed")
+        elif self._may_go(item, scope):
+            decision = Decision("remove", "builder", "what it hides in the class's bases is what the new source means")
+            what, text = Kind.FUNCTION if kind == "def" else Kind.VALUE, nodes.text(self.old, node)
+            self._change(what, name, node, node, scope, names=(name,), text=text, decision=decision)
+            words = f"{name} is removed, and goes if the class inherits one; else it stays"
+            self._say("removed", _NOTE, scope, words, old=node, name=name)
         else:
             inherited = scope.new_class is not None and bool(scope.new_class.bases)
             words = f"{name} is removed; it stays in the process" + (", and hides what the class inherits" if inherited else "")
             self._say("removed-kept", _WARNING, scope, words, "nothing to do, unless something looks for it", old=node, name=name)
+
+    def _may_go(self, item: Item, scope: _Scope) -> bool:
+        """True for what a class may inherit instead: one plain method, or one plain name."""
+        if scope.new_class is None or not scope.new_class.bases or scope.block or item.name in scope.often or not item.is_single:
+            return False
+        if item.name in ("__eq__", "__hash__", "__init_subclass__", "__class_getitem__") or "." in item.name:
+            return False
+        node = item.node
+        return item.key[0] == "value" or (isinstance(node, FunctionNode) and not item.key[2] and not node.decorator_list)
 
     # ------------------------------------------------------------ ways out
 
