@@ -16,6 +16,7 @@ from suture.engine.plan import judge
 from suture.errors import Refused, SutureError
 from suture.ops.build.conserve import unexplained
 from suture.ops.build.diff import Difference, diff
+from suture.ops.build.keepers import keepers
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.ripple import Key, Ripple
 from suture.ops.build.stale import stale
@@ -260,7 +261,7 @@ class _Builder:
             else:
                 kept.append(change)
         module.difference.changes = kept
-        module.difference.findings += [f for c in kept for f in self._judged(c)]
+        module.difference.findings += [f for c in kept for f in (*self._judged(c), *self._kept(module, c))]
         self.findings += module.difference.findings
 
     def _newly_exported(self, module: _Module) -> list[str]:
@@ -278,6 +279,18 @@ class _Builder:
             return [f for f in found if f.severity is Severity.ERROR]
         except SutureError as error:
             return [Finding.of(error)]
+
+    def _kept(self, module: _Module, change: Change) -> list[Finding]:
+        """Who may have kept something of a value, in objects or in caches."""
+        if change.kind is not Kind.VALUE or change.before is None or (change.decision and change.decision.rule == "remove"):
+            return []
+        found = keepers(self.readers, module.new, change)
+        if not found:
+            return []
+        words = f"may have kept what it made of the old value, in an object or a cache: {_some(found)}"
+        hint = "make those objects anew, or set what they hold in a hotfix file"
+        evidence = {"place": f"{module.new.path}:{change.scope.line_after}"}
+        return [Finding("value-kept", Severity.WARNING, str(change.target), words, hint, evidence)]
 
     def _conserved(self, module: _Module) -> None:
         lost = unexplained(module.old, module.new, module.difference.changes, module.difference.findings)
