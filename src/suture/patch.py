@@ -77,6 +77,7 @@ class Kind(str, Enum):
 
     FUNCTION: one ``def`` (module or class level).  NESTED: a statement that differs only inside the functions and lambdas
     it makes.  CLASS: a whole class, added.  VALUE: an assignment.  IMPORT: an import, added.
+    MODULE: a whole module, added.
     """
 
     FUNCTION = "function"
@@ -84,6 +85,7 @@ class Kind(str, Enum):
     CLASS = "class"
     VALUE = "value"
     IMPORT = "import"
+    MODULE = "module"
 
     def __str__(self) -> str:
         return self.value

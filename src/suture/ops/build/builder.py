@@ -21,7 +21,7 @@ from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.ripple import Key, Ripple
 from suture.ops.build.stale import stale
 from suture.ops.build.tree import Source, Tree
-from suture.patch import Change, FileFact, Finding, Kind, Patch, Severity, is_name
+from suture.patch import Change, Expect, FileFact, Finding, Kind, Patch, Scope, Severity, Target, is_name
 from suture.record import replace
 
 __all__ = ["build"]
@@ -83,6 +83,7 @@ class _Builder:
         self.readers = Readers(self.new)
         self.findings: list[Finding] = []
         self.modules: list[_Module] = []
+        self.added: list[tuple[Change, Source]] = []
 
     def run(self, name: str, meta: Mapping[str, str]) -> Patch:
         changed = sorted(p for p in self.old.files.keys() | self.new.files.keys() if self._differs(p))
@@ -107,7 +108,8 @@ class _Builder:
         self._nothing(changed, changes)
         errors = tuple(f for f in self.findings if f.severity is Severity.ERROR)
         rest = tuple(f for f in self.findings if f.severity is not Severity.ERROR)
-        return Patch(name, tuple(changes), tuple(map(_fact, modules)), errors, rest, dict(meta))
+        facts = [FileFact(s.path, s.module, "", s.sha) for _, s in self.added]
+        return Patch(name, tuple(changes), (*facts, *map(_fact, modules)), errors, rest, dict(meta))
 
     def _say(
         self, code: str, severity: Severity, target: str, message: str, hint: str = "", evidence: Mapping[str, str] | None = None
@@ -173,15 +175,19 @@ class _Builder:
     def _whole(self, source: Source, *, added: bool) -> None:
         """A module that only one side has."""
         place = {"place": source.path}
-        if not any(not isinstance(n, ast.Expr) for n in source.tree.body):
-            words = f"a module without code is {'added' if added else 'removed'}; it isn't carried"
+        if added:
+            target, text = Target(source.module, "", source.path), source.text
+            text = text if text.endswith("\n") else f"{text}\n"
+            scope = Scope(future_after=source.future_flags, line_after=1)
+            self.added.append((Change(0, Kind.MODULE, target, None, text, scope, Expect.ABSENT), source))
+            self._say("module-added", Severity.NOTE, source.module, "the whole module is new: it is carried whole", "", place)
+        elif not any(not isinstance(n, ast.Expr) for n in source.tree.body):
+            words = "a module without code is removed; it isn't carried"
             self._say("docs-only", Severity.NOTE, source.path, words, evidence=place)
-        elif added:
-            hint = "put its definitions into a module that exists, or restart"
-            self._say("module-added", Severity.ERROR, source.module, "the whole module is new", hint, place)
         else:
             hint = "restart, if something must not find it any more"
-            self._say("module-removed", Severity.ERROR, source.module, "the whole module is removed", hint, place)
+            words = "the whole module is removed, or has another name now; the old one stays importable"
+            self._say("not-carried", Severity.WARNING, source.module, words, hint, place)
 
     # ------------------------------------------------------------ what only the whole tree tells
 
@@ -213,7 +219,10 @@ class _Builder:
         return True
 
     def _numbered(self, modules: Sequence[_Module]) -> list[Change]:
-        return [replace(c, number=at) for at, c in enumerate(c for m in modules for c in m.difference.changes)]
+        return [
+            replace(c, number=at)
+            for at, c in enumerate([c for c, _ in self.added] + [c for m in modules for c in m.difference.changes])
+        ]
 
     def _follow(
         self, module: _Module, change: Change, ripple: Ripple, again: dict[Key, Change], rebind: dict[Key, list[str]]
