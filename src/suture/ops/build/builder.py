@@ -14,7 +14,9 @@ from pathlib import Path
 from suture.engine.facts import Definition, compile_text
 from suture.engine.plan import judge
 from suture.errors import Refused, SutureError
+from suture.ops.build import nodes
 from suture.ops.build.conserve import unexplained
+from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.diff import Difference, diff
 from suture.ops.build.keepers import keepers
 from suture.ops.build.readers import Readers, all_names
@@ -29,7 +31,7 @@ __all__ = ["build"]
 _DEPTH = 5_000  # ast.dump takes three frames a level, and an elif is a level; a C stack of 8 MB has room for it on 3.10
 
 
-def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = None) -> Patch:
+def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = None, decisions: Decisions | None = None) -> Patch:
     """
     Make a patch of what differs between two trees, or two files.
 
@@ -38,6 +40,7 @@ def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = N
         new: What it should run.
         name: First part of the patch's id.
         meta: author, reason, expires.
+        decisions: What somebody chose where the source doesn't say.
 
     Returns:
         The patch.  What can't be carried is in ``left_out`` (errors), what a person should know in ``remarks``.  A change that
@@ -54,7 +57,7 @@ def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = N
     # Syntax trees are many objects and no circles: half of the time went into looking for some (1,000 modules, 3.11).
     gc.disable()
     try:
-        return _Builder(old, new).run(name, meta or {})
+        return _Builder(old, new, decisions or Decisions()).run(name, meta or {})
     finally:
         sys.setrecursionlimit(limit)
         if collects:
@@ -71,7 +74,8 @@ class _Module:
 
 
 class _Builder:
-    def __init__(self, old: Path, new: Path) -> None:
+    def __init__(self, old: Path, new: Path, decisions: Decisions) -> None:
+        self.decisions = decisions
         for side in (old, new):
             if not side.exists():
                 raise Refused("no-tree", "there is no such file or folder", target=str(side), hint="check the path")
@@ -105,6 +109,14 @@ class _Builder:
             changes = self._numbered(modules)
             left = stale(self.old, self.new, changes, self.findings)
         self.findings += left
+        for key in self.decisions.unused():
+            self._say(
+                "decision-unused",
+                Severity.NOTE,
+                key,
+                "a decision that nothing asked for",
+                "take it out, or see what it is about now",
+            )
         self._nothing(changed, changes)
         errors = tuple(f for f in self.findings if f.severity is Severity.ERROR)
         rest = tuple(f for f in self.findings if f.severity is not Severity.ERROR)
@@ -167,7 +179,7 @@ class _Builder:
             self._whole(sides[0], added=path in self.new.files)
             return
         try:
-            self.modules.append(_Module(sides[0], sides[1], diff(sides[0], sides[1])))
+            self.modules.append(_Module(sides[0], sides[1], diff(sides[0], sides[1], self.decisions)))
         except RecursionError:
             words = "an expression or a chain of elif is nested too deep to be compared"
             self._say("too-deep", Severity.ERROR, path, words, "split it, or restart", {"place": path})
@@ -202,8 +214,10 @@ class _Builder:
             for change in module.difference.changes:
                 if change.kind is Kind.VALUE and change.before is not None:
                     stuck = self._follow(module, change, ripple, again, rebind)
-                    if stuck:
-                        module.difference.findings.append(_computed(module, change, stuck))
+                    found = self._stuck(module, change, stuck) if stuck else None
+                    if found is not None:
+                        module.difference.findings.append(found)
+                    if found is not None and found.code != "value-stale":
                         continue
                 kept.append(change)
             module.difference.changes = kept
@@ -223,6 +237,22 @@ class _Builder:
             replace(c, number=at)
             for at, c in enumerate([c for c, _ in self.added] + [c for m in modules for c in m.difference.changes])
         ]
+
+    def _stuck(self, module: _Module, change: Change, stuck: Sequence[str]) -> Finding:
+        """What is said of a value that can't be followed; by choice it's carried all the same, or not."""
+        node = next(n for n in nodes.statements(module.new.tree.body) if nodes.first_line(n) == change.scope.line_after)
+        try:
+            chosen = self.decisions.choose("value-computed", str(change.target), module.new, node)
+        except Refused as error:
+            return Finding.of(error)
+        found = _computed(module, change, stuck)
+        if chosen is None:
+            return found
+        words = f"decided: {chosen.rule}; {found.message}"
+        if chosen.rule == "carry":
+            evidence = {k: v for k, v in found.evidence.items() if k not in ("old", "new")}
+            return Finding("value-stale", Severity.WARNING, found.target, words, "assign it in a hotfix file", evidence)
+        return Finding("decided", Severity.NOTE, found.target, words, "", found.evidence)
 
     def _follow(
         self, module: _Module, change: Change, ripple: Ripple, again: dict[Key, Change], rebind: dict[Key, list[str]]
@@ -346,7 +376,7 @@ def _computed(module: _Module, change: Change, stuck: Sequence[str]) -> Finding:
     spans = {"old": _span(change.scope.line_before, change.before), "new": _span(change.scope.line_after, change.after)}
     evidence = {"place": f"{module.new.path}:{change.scope.line_after}", **spans, "read_at": ", ".join(stuck)}
     words = f"something is computed from it at import, and can't be worked out again: {_some(stuck)}"
-    hint = "assign what depends on it in a hotfix file, or restart"
+    hint = f"decide ({FILE}: `{change.target} = carry` or `skip`), assign what depends on it in a hotfix file, or restart"
     return Finding("value-computed", Severity.ERROR, str(change.target), words, hint, evidence)
 
 
