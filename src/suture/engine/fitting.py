@@ -16,7 +16,7 @@ from suture.engine import fit, frames, swap, walk
 from suture.engine.facts import Definition, alike, equal_copy, fingerprint, same_tree
 from suture.engine.frames import space_of
 from suture.engine.inner import control, grafted, held_by_undos, same_call, undone
-from suture.engine.plan import CACHES, Site, Work, decorator_names, rebinds
+from suture.engine.plan import CACHES, Site, Work, decorator_names, is_decorated_anew, rebinds
 from suture.engine.resolve import LRU, class_space, lineage, mangled
 from suture.engine.revert import left_behind, put_back
 from suture.engine.stage import Applied, Context, Stage, let_go, literal
@@ -71,6 +71,8 @@ class Fitting(Context):
         else:
             for site in work.sites:
                 self._fit_function(work, site, evaluate)
+            if evaluate and is_decorated_anew(work.change):
+                self._decorate(work)
 
     def _add(self, work: Work) -> None:
         for name, value in self.evaluator.add(work):
@@ -84,6 +86,16 @@ class Fitting(Context):
                 module = self.modules.by_name(module_name)
                 if module is not None and other == name and other not in space_of(module):
                     self.stage.put(space_of(module), other, Via.SETITEM, value)
+
+    def _decorate(self, work: Work) -> None:
+        """Make a definition anew, with its new decorators, for its name and for who imported it."""
+        for name, made in self.evaluator.add(work):
+            if work.owner is not None:
+                self.stage.put(work.owner, name, Via.TYPE_SETATTR, made)
+                continue
+            was = swap.read(work.space, name, Via.SETITEM)
+            self.stage.put(work.space, name, Via.SETITEM, made)
+            self._rebind(work, was, made)
 
     def _remove(self, work: Work) -> None:
         """Take a name out of a class that inherits another; else it stays, as somebody may look for it."""

@@ -15,15 +15,16 @@ from suture.engine.facts import Definition, compile_text
 from suture.engine.plan import judge
 from suture.errors import Refused, SutureError
 from suture.ops.build import nodes
-from suture.ops.build.conserve import unexplained
+from suture.ops.build.conserve import parsed, unexplained
 from suture.ops.build.decisions import FILE, Decisions
+from suture.ops.build.decorating import only_wrap
 from suture.ops.build.diff import Difference, diff
 from suture.ops.build.keepers import keepers
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.ripple import Key, Ripple
 from suture.ops.build.stale import stale
 from suture.ops.build.tree import Source, Tree
-from suture.patch import Change, Expect, FileFact, Finding, Kind, Patch, Scope, Severity, Target, is_name
+from suture.patch import Change, Decision, Expect, FileFact, Finding, Kind, Patch, Scope, Severity, Target, is_name
 from suture.record import replace
 
 __all__ = ["build"]
@@ -212,6 +213,15 @@ class _Builder:
         for module in self.modules:
             kept = []
             for change in module.difference.changes:
+                if change.kind is Kind.FUNCTION and self._only_wraps(module, change):
+                    why = "its decorators only make wrappers"
+                    change = replace(change, decision=Decision("decorate", "builder", why))
+                    wave = ripple.of(module.new, change)
+                    if wave.stuck or wave.acted:
+                        change = replace(change, decision=None)
+                    else:
+                        again |= wave.changes
+                        rebind |= wave.rebind
                 if change.kind is Kind.VALUE and change.before is not None:
                     stuck = self._follow(module, change, ripple, again, rebind)
                     found = self._stuck(module, change, stuck) if stuck else None
@@ -238,9 +248,22 @@ class _Builder:
             for at, c in enumerate([c for c, _ in self.added] + [c for m in modules for c in m.difference.changes])
         ]
 
+    def _only_wraps(self, module: _Module, change: Change) -> bool:
+        """True for a function whose decorators change, and only make wrappers, before and after."""
+        if change.before is None or change.after is None or change.target.slot or change.decision is not None:
+            return False
+        sides = [parsed(text, change.scope.classes)[0] for text in (change.before, change.after)]
+        old, new = (s.decorator_list if isinstance(s, nodes.FunctionNode) else [] for s in sides)
+        if [ast.dump(d) for d in old] == [ast.dump(d) for d in new] or any(
+            set(map(nodes.last_name, ds)) & {"property", "staticmethod", "classmethod", "cached_property"} for ds in (old, new)
+        ):
+            return False
+        return only_wrap(Readers(self.old), module.old, old) and only_wrap(self.readers, module.new, new)
+
     def _stuck(self, module: _Module, change: Change, stuck: Sequence[str]) -> Finding:
         """What is said of a value that can't be followed; by choice it's carried all the same, or not."""
-        node = next(n for n in nodes.statements(module.new.tree.body) if nodes.first_line(n) == change.scope.line_after)
+        values = (n for n in ast.walk(module.new.tree) if isinstance(n, ast.Assign | ast.AnnAssign))
+        node = next(n for n in values if n.lineno == change.scope.line_after)
         try:
             chosen = self.decisions.choose("value-computed", str(change.target), module.new, node)
         except Refused as error:
