@@ -234,7 +234,8 @@ class Change:
         expect: What the process must hold.
         names: Names that the statement binds (IMPORT, VALUE, CLASS).
         rebind: ``module:name`` of importers that took a VALUE by name.
-        again: Parameters of a FUNCTION whose defaults are worked out again although their text is the same.
+        again: Parameters of a FUNCTION whose defaults are worked out again although their text is the same; of a STATEMENT that
+            fills a table, the table's name.
         section: Whose part of a hotfix file it came from, or "".
         decision: Set where somebody chose.
     """
@@ -311,7 +312,7 @@ class Patch:
         return tuple(sorted({str(c.kind) for c in self.changes} | {f"expect-{c.expect}" for c in self.changes} | rules | again))
 
 
-RULES = ("class-default", "decorate", "evaluate", "merge", "remove", "run-once")
+RULES = ("class-default", "decorate", "evaluate", "fill-new", "fill-old", "merge", "remove", "run-once")
 KNOWN_NEEDS = frozenset((*map(str, Kind), *(f"expect-{e}" for e in Expect), *(f"rule-{r}" for r in RULES), "again"))
 
 

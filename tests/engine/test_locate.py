@@ -156,6 +156,23 @@ def test_lines_that_moved_in_a_file_that_is_the_new_one(world: Any) -> None:
     assert "(below)" in finding.message
 
 
+@pytest.mark.parametrize(
+    ("text", "new", "code"),
+    [
+        ("import enum\nM = enum.Enum\nclass A(M):\n    x = 1\n", "    y = 2\n", "enum-members"),
+        ("import dataclasses\nd = dataclasses.dataclass\n@d\nclass A:\n    x: int = 1\n", "", "class-fields"),
+    ],
+)
+def test_a_class_that_was_made_from_its_attributes(world: Any, text: str, new: str, code: str) -> None:
+    """Though the source doesn't show that it is one: refused by what is live."""
+    m = world.module(text)
+    before = dict(vars(m.A))
+    patch = world.patch(text + new if new else text.replace("= 1", "= 2"))
+    report = suture.apply(patch)
+    assert code in {f.code for f in (*report.findings, *patch.left_out)}
+    assert dict(vars(m.A)) == before
+
+
 # ---------------------------------------------------------------- there already
 
 

@@ -16,7 +16,7 @@ from suture.engine.pace import Pace
 from suture.engine.plan import Work, cross_calls
 from suture.engine.stage import Context, clear_caches, order
 from suture.engine.swap import CLEARS_VERSION, Quiet, Via
-from suture.patch import Finding, Patch, Severity
+from suture.patch import Finding, Kind, Patch, Severity
 from suture.report import Process, Report, Row, State
 
 __all__ = ["VERSION", "Accounting", "refusal"]
@@ -118,6 +118,8 @@ class Accounting(Context):
         for work in self.works:
             self.pace()
             status = work.status
+            if work.change.again and work.change.kind is Kind.STATEMENT:
+                continue  # a part of a table's own value
             if status == "todo":
                 added = work.change.before is None
                 status = {

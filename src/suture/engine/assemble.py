@@ -45,6 +45,8 @@ def assemble(text: str, changes: Sequence[Change], after: str = "") -> tuple[str
     """
     # What objects that exist find in their class is in neither text, and there are none yet; what goes is looked up from then on.
     changes = [c for c in changes if c.decision is None or c.decision.rule not in ("class-default", "remove")]
+    if any(c.decision is not None and c.decision.rule in ("fill-old", "fill-new") for c in changes):
+        raise CannotAssemble("statements that fill a table change")
     lines = lines_of(text)
     for change in changes:
         if change.before is not None:

@@ -184,6 +184,27 @@ class Evaluator:
         self._rest()
         return made[_VALUE]
 
+    def fill(self, work: Work, name: str, table: Any, *, anew: bool) -> Any:
+        """
+        Run a statement that fills a table, on a table of ours.
+
+        Raises:
+            Refused: evaluation-failed.
+        """
+        shadow = self.shadows.of(work.module, work.space)
+        live = class_space(work.owner) if work.owner is not None else {}
+        space = _ClassSpace(self.members.get(id(work.owner), {}) if anew else {}, live, shadow if anew else None)
+        space[name] = table
+        try:
+            exec(_statement(work.after, anew=anew), shadow if anew else work.space, space)
+        except Exception as error:
+            raise _failed(work, error) from error
+        finally:
+            shadow.clear()
+        self._rest()
+        made = space[name]
+        return self.shadows.real(made, work.target) if anew else made
+
     def will_be(self, work: Work, name: str, value: Any) -> None:
         """What a name holds after the commit, for the expressions that come later."""
         owner, spaces = (work.module, self.pending) if work.owner is None else (work.owner, self.members)
@@ -283,6 +304,18 @@ def _assignment(source: Definition, *, anew: bool) -> types.CodeType:
     node: Any = body[0]
     value = reading_anew(node.value, source.classes) if anew else node.value
     body[0] = ast.copy_location(ast.Assign([ast.copy_location(ast.Name(_VALUE, ast.Store()), node)], value), node)
+    code = compile(tree, source.filename, "exec", source.flags, dont_inherit=True, optimize=source.optimize)
+    return code_at(shift_lines(code, source.line - 1 - source.wrapped), source.classes)
+
+
+def _statement(source: Definition, *, anew: bool) -> types.CodeType:
+    """Code of a statement where it stands, reading attributes as they will be."""
+    source = replace(source, imports=(), wrapped=source.wrapped - bool(source.imports))
+    text = wrap(source.text, source.classes)[1]
+    tree = compile(text, source.filename, "exec", source.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+    body = inner_body(tree, source.wrapped, ())
+    if anew:
+        body[0] = reading_anew(body[0], source.classes)
     code = compile(tree, source.filename, "exec", source.flags, dont_inherit=True, optimize=source.optimize)
     return code_at(shift_lines(code, source.line - 1 - source.wrapped), source.classes)
 

@@ -21,7 +21,7 @@ from suture.engine.resolve import LRU, class_space, lineage, mangled
 from suture.engine.revert import left_behind, put_back
 from suture.engine.stage import Applied, Context, Stage, let_go, literal
 from suture.engine.swap import ABSENT, Via
-from suture.engine.values import COMPARED, merge, same, shown
+from suture.engine.values import COMPARED, TABLES, merge, same, shown
 from suture.errors import Refused, SutureError
 from suture.patch import Finding, Kind, Severity
 
@@ -56,6 +56,8 @@ class Fitting(Context):
 
     def _fit_one(self, work: Work, evaluate: bool) -> None:
         kind, absent = work.change.kind, work.change.before is None
+        if kind is Kind.STATEMENT and work.change.again:
+            return  # a part of the table's own value
         if absent or rebinds(work.before, work.after):
             if evaluate:
                 self._add(work)
@@ -159,12 +161,21 @@ class Fitting(Context):
         self.evaluator.shadows.learn(self.stage.stores)
         was = self.evaluator.was(work)
         made = self.evaluator.value(work)
+        for filler in [w for w in self.works if w.change.again and _fills(w, work)]:
+            old = filler.change.decision is not None and filler.change.decision.rule == "fill-old"
+            if not old:
+                made = self.evaluator.fill(filler, name, made, anew=True)
+            elif was is not ABSENT:
+                was = self.evaluator.fill(filler, name, was, anew=False)
         rule = work.change.decision.rule if work.change.decision is not None else ""
         if rule == "merge":
             if was is ABSENT:
                 words = "what its old source makes can't be worked out any more, so what the program changed isn't known"
                 raise Refused("conflict", words, target=work.target, hint="set it by hand in a hotfix file, or restart")
             self._merge(work, name, live, was, made)
+            return
+        if made is not live and type(live) in TABLES and type(was) is type(made) is type(live):
+            self._merge(work, name, live, was, made)  # as its source doesn't show: somebody may hold it, or have changed it
             return
         if same(live, made) and not (was is not ABSENT and same(live, was)):
             self.already(work)
@@ -462,6 +473,17 @@ class Fitting(Context):
         self.virtual.update(((id(e.store.owner), e.store.name), e.old) for e in applied.undo.entries)
         for function, code in back.put:  # a closure that was made meanwhile has no entry
             self.virtual.setdefault((id(function), "__code__"), equal_copy(code, self.copies))
+
+
+def _fills(filler: Work, work: Work) -> bool:
+    """True if a statement fills the table that a change is about."""
+    mine, its = filler.change, work.change
+    return (
+        mine.kind is Kind.STATEMENT
+        and filler.module is work.module
+        and mine.scope.classes == its.scope.classes
+        and mine.again == (its.target.name,)
+    )
 
 
 class _AbcCache:

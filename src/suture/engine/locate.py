@@ -93,6 +93,8 @@ class Locating(Context):
         change = work.change
         if change.scope.classes:
             work.owner = self.resolver.container(work.module, change.scope.classes)
+        if change.kind is Kind.VALUE and work.owner is not None:
+            _refuse_members(work.owner, work)
         if change.kind is Kind.VALUE and change.before is not None:
             self._locate_value(work)
         elif change.expect is Expect.ABSENT:
@@ -473,6 +475,21 @@ class Locating(Context):
                     )
                 )
             self.pace()
+
+
+def _refuse_members(owner: type, work: Work) -> None:
+    """A class that was made from its attributes doesn't notice another one; the source alone may not show what it is."""
+    name = mangled(work.change.target.name, work.change.scope.classes)
+    enum = sys.modules.get("enum")
+    if enum is not None and issubclass(type(owner), enum.EnumMeta) and not name.startswith("_"):
+        code, word = "enum-members", "member"
+    elif name in (class_space(owner).get("__dataclass_fields__") or ()):
+        code, word = "class-fields", "field"
+    else:
+        return
+    raise Refused(
+        code, f"{name} is a {word} that its class was made from", target=work.target, hint="restart, or keep it outside the class"
+    )
 
 
 def _imported(node: ast.ImportFrom, name: str, space: Mapping[str, Any]) -> Any:

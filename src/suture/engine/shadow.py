@@ -15,7 +15,7 @@ import functools
 import gc
 import types
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from suture.engine.resolve import class_space, lineage
 from suture.engine.swap import Store
@@ -23,6 +23,7 @@ from suture.errors import Refused
 
 __all__ = ["Shadow", "Shadows", "reading_anew"]
 
+Node = TypeVar("Node", bound=ast.AST)
 _GETTER = "\0suture:get"
 _LOOKED_AT = 5_000  # objects of a value
 _SURFACE = (type, types.ModuleType, types.CodeType, types.BuiltinFunctionType)
@@ -212,6 +213,6 @@ class _Reading(ast.NodeTransformer):
         return ast.fix_missing_locations(ast.copy_location(made, node))
 
 
-def reading_anew(node: ast.expr, classes: tuple[str, ...]) -> ast.expr:
-    """The expression, reading attributes as they will be."""
+def reading_anew(node: Node, classes: tuple[str, ...]) -> Node:
+    """The expression or statement, reading attributes as they will be."""
     return _Reading(classes).visit(copy.deepcopy(node))  # type: ignore[no-any-return]

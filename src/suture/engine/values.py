@@ -18,7 +18,7 @@ from suture.engine.facts import PLAIN, alike, fingerprint
 from suture.engine.swap import ABSENT, Contents, Via
 from suture.record import made_by, record
 
-__all__ = ["COMPARED", "Merge", "is_quiet", "is_table", "merge", "same", "shown"]
+__all__ = ["COMPARED", "TABLES", "Merge", "is_quiet", "is_table", "merge", "same", "shown"]
 
 # Calls that only make a value; by their last name, as the source has it.
 _MAKERS = frozenset(
@@ -55,13 +55,13 @@ _MAKERS = frozenset(
     )
 )
 _TABLE_CALLS = frozenset(("dict", "list", "set", "defaultdict"))
-_TABLES = (dict, list, set)
+TABLES = (dict, list, set)
 # Values of these modules compare by what they are, and their comparing is nobody's own code.
 _VALUE_HOMES = frozenset(("datetime", "decimal", "fractions", "uuid", "pathlib", "pathlib._local", "ipaddress", "zoneinfo"))
 _OWN_HASH = (str, bytes, int, float, bool, type(None), type, types.FunctionType, types.BuiltinFunctionType)
 _DEPTH = 20
 # Types of values that can be held against what their source makes.
-COMPARED = (*PLAIN, *_TABLES, tuple, frozenset, re.Pattern)
+COMPARED = (*PLAIN, *TABLES, tuple, frozenset, re.Pattern)
 
 
 def is_quiet(node: ast.expr | None, also: Container[str] = ()) -> bool:

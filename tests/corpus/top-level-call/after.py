@@ -1,8 +1,10 @@
+import sys
+
 LOG = []
 
 
-def f():
-    return 1
+def f(x):
+    LOG.append(x)
 
 
-LOG.append(f)
+f(1)

@@ -1,5 +1,7 @@
+import sys
+
 LOG = []
 
 
-def f():
-    return 1
+def f(x):
+    LOG.append(x)

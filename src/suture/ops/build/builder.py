@@ -211,6 +211,13 @@ class _Builder:
         again: dict[Key, Change] = {}
         rebind: dict[Key, list[str]] = {}
         for module in self.modules:
+            for classes, name in module.difference.filled:
+                key = (module.new.path, classes, name)
+                made = ripple.table(*key) if key not in mine else None
+                if made is not None and key not in again:
+                    mine[key] = made
+                    module.difference.changes.append(made)
+        for module in self.modules:
             kept = []
             for change in module.difference.changes:
                 if change.kind is Kind.FUNCTION and self._only_wraps(module, change):
@@ -310,6 +317,10 @@ class _Builder:
             elif made.again:
                 changes[at] = replace(changes[at], again=made.again)
         for module in self.modules:
+            tables = [c for c in module.difference.changes if c.kind is Kind.VALUE and c.decision and c.before is not None]
+            known = {str(c.target) for c in module.difference.changes}
+            more = [f for c in tables if c.decision.rule in ("evaluate", "merge") for f in self.ripple.fillers(c)]  # type: ignore[union-attr]
+            module.difference.changes += [f for f in more if str(f.target) not in known]
             taken = [replace(c, rebind=tuple(rebind.get(_key(c), c.rebind))) for c in module.difference.changes]
             module.difference.changes = sorted(taken, key=lambda c: c.scope.line_after)
 

@@ -20,6 +20,7 @@ from suture.engine.values import is_quiet, is_table
 from suture.errors import Refused
 from suture.ops.build import nodes
 from suture.ops.build.decisions import FILE, Decisions
+from suture.ops.build.filling import can_be_filled
 from suture.ops.build.nodes import FunctionNode, Item
 from suture.ops.build.tree import Source
 from suture.patch import Change, Decision, Expect, Finding, Kind, Scope, Severity, Target
@@ -41,11 +42,13 @@ class Difference:
         changes: In the order of the new source; numbers aren't final.
         findings: Why the rest isn't carried; evidence ``old`` and ``new`` are lines ("12-15") of the statements meant.
         moved: Qualified names of unchanged functions whose line changed.
+        filled: Tables, by classes and name, that other statements fill now.
     """
 
     changes: list[Change] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     moved: list[str] = field(default_factory=list)
+    filled: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -277,7 +280,9 @@ class _Differ:
 
     def _value(self, old: ast.stmt, new: ast.stmt, item: Item, scope: _Scope) -> None:
         name = item.name
-        if name == "__slots__" and scope.classes:
+        if (table := nodes.filled(new)) and self._may_be_filled(table, scope):
+            self.out.filled.append((scope.classes, table))
+        elif name == "__slots__" and scope.classes:
             words = "__slots__ change"
             self._say("slots-changed", _ERROR, scope, words, "restart: objects that exist can't carry a new slot", old=old, new=new)
         elif nodes.is_field(new, scope.kind) or nodes.is_field(old, scope.kind):
@@ -303,7 +308,7 @@ class _Differ:
         before, after = nodes.value_of(old), nodes.value_of(new)
         if not item.is_single:
             return f"{item.name}: more than one name, or not a plain one, is assigned at once"
-        if item.name in scope.often:
+        if item.name in scope.often and not self._may_be_filled(item.name, scope):
             return f"{item.name} is bound more than once: which one counts can't be seen"
         if "." in item.name and (scope.classes or item.name.partition(".")[0] not in self._plain_functions()):
             return f"{item.name} is an attribute of something that isn't a plain function of this module"
@@ -457,7 +462,9 @@ class _Differ:
 
     def _removed(self, item: Item, scope: _Scope) -> None:
         node, kind, name = item.node, item.key[0], item.name
-        if scope.block == "typing" or kind in ("overload", "typing"):
+        if (table := nodes.filled(node)) and self._may_be_filled(table, scope):
+            self.out.filled.append((scope.classes, table))
+        elif scope.block == "typing" or kind in ("overload", "typing"):
             self._type_only(scope, node, None)
         elif scope.block == "main":
             self._main_block(scope, node, None)
@@ -509,6 +516,9 @@ class _Differ:
     def _statement(self, scope: _Scope, old: ast.stmt | None, new: ast.stmt | None) -> None:
         node = new if new is not None else old
         assert node is not None
+        if (table := nodes.filled(node)) and self._may_be_filled(table, scope):
+            self.out.filled.append((scope.classes, table))
+            return
         key = f"{self.new.module}: {nodes.head(node)}"
         chosen = self._chosen("top-level-statement", key, new, old)
         if chosen is None and old is None and new is not None and self._only_binds(new, scope):
@@ -524,6 +534,14 @@ class _Differ:
         ran = "runs when the module is imported, and isn't run again" if new is not None else "is removed, and has run"
         hint = f"decide ({FILE}: `{key} = run-once` or `skip`), do it in a hotfix file, or restart"
         self._say("top-level-statement", _ERROR, scope, f"{ran}: {nodes.head(node)}", hint, old=old, new=new)
+
+    def _may_be_filled(self, name: str, scope: _Scope) -> bool:
+        """True if a table is made once in this scope, on both sides, and all that fills it only makes values."""
+        if scope.block:
+            return False
+        old = scope.old_class.body if scope.old_class is not None else self.old.tree.body
+        new = scope.new_class.body if scope.new_class is not None else self.new.tree.body
+        return can_be_filled(self.old, old, name) and can_be_filled(self.new, new, name)
 
     def _chosen(self, code: str, key: str, new: ast.stmt | None, old: ast.stmt | None) -> Decision | None:
         source, node = (self.new, new) if new is not None else (self.old, old)

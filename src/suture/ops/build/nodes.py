@@ -323,6 +323,28 @@ def same_but_annotation(old: ast.stmt, new: ast.stmt) -> bool:
     return target_names(old) == target_names(new) and ast.dump(before) == ast.dump(after)
 
 
+_FILLING = frozenset(
+    ("add", "append", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "reverse", "setdefault", "sort", "update")
+)
+
+
+def filled(node: ast.stmt) -> str:
+    """Name of the table that a statement puts something into or takes something out of; "" for another statement."""
+    target: ast.AST | None = None
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+        target = node.value.func.value if node.value.func.attr in _FILLING else None
+    elif isinstance(node, ast.AugAssign):
+        target = node.target
+    elif isinstance(node, ast.Assign | ast.Delete) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript):
+        target = node.targets[0].value
+    return target.id if isinstance(target, ast.Name) else ""
+
+
+def fillers(body: Iterable[ast.stmt], name: str) -> list[ast.stmt]:
+    """Statements of a body that fill a table."""
+    return [n for n in body if filled(n) == name]
+
+
 class Blank(ast.NodeTransformer):
     """Empties bodies of functions and lambdas; what runs when the statement runs is kept."""
 
@@ -379,13 +401,18 @@ class Lineage:
         """What a class statement makes of its assignments: "enum" members, "fields", a "model", or ""."""
         family = [node, *self.ancestors(node)]
         bases = {last_name(b) for n in family for b in n.bases}
-        if any(b in ENUMS or b.endswith("Enum") for b in bases):
+        if any(b in ENUMS or b.endswith("Enum") for b in bases) or any(last_name(v) == "auto" for v in _values(node)):
             return "enum"
         if bases & _MODELS:
             return "model"
         if bases & RECORDS or set(decorators(node)) - _PLAIN_CLASS_DECORATORS:
             return "fields"
         return ""
+
+
+def _values(node: ast.ClassDef) -> Iterator[ast.expr]:
+    """What calls in a class body make its names from."""
+    return (v for v in map(value_of, node.body) if isinstance(v, ast.Call))
 
 
 def is_field(node: ast.stmt, kind: str) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from suture.engine.values import is_quiet, is_table
 from suture.ops.build import nodes
 from suture.ops.build.diff import rule_for
+from suture.ops.build.filling import can_be_filled
 from suture.ops.build.nodes import FunctionNode
 from suture.ops.build.readers import Readers
 from suture.ops.build.tree import Source, Tree
@@ -62,6 +63,31 @@ class Ripple:
         self._old, self._new, self._readers, self._mine = old, new, readers, mine
         self._units: dict[str, list[_Unit]] = {}
         self._lineages: dict[str, nodes.Lineage] = {}
+
+    def table(self, path: str, classes: tuple[str, ...], name: str) -> Change | None:
+        """A table that is filled in another way, as a change of its own text, which is the same."""
+        source = self._new.source(path)
+        old = self._old.source(path) if path in self._old.files else source
+        sides = ((old, self._body(old, classes)), (source, self._body(source, classes)))
+        unit = next((u for u in self._units_of(source) if u.classes == classes and _name_of(u.node) == name), None)
+        if unit is None or not all(can_be_filled(s, b, name) for s, b in sides):
+            return None
+        made = self._again(unit, name)
+        return made if isinstance(made, Change) else None
+
+    def fillers(self, change: Change) -> list[Change]:
+        """What fills a table that is worked out again, on both sides."""
+        path, classes, name = change.target.path, change.scope.classes, change.target.name
+        out = []
+        for source, rule in ((self._old.source(path), "fill-old"), (self._new.source(path), "fill-new")):
+            for node in nodes.fillers(self._body(source, classes), name):
+                line = nodes.first_line(node)
+                scope = Scope(classes, source.future_flags, source.future_flags, line, line)
+                target = Target(change.target.module, ".".join([*classes, f"<{rule} {name}, line {line}>"]), path)
+                decision = Decision(rule, "builder", "the table is worked out again with all that fills it")
+                text = nodes.text(source, node)
+                out.append(Change(0, Kind.STATEMENT, target, None, text, scope, Expect.ABSENT, again=(name,), decision=decision))
+        return out
 
     def at(self, path: str, line: int) -> Wave | None:
         """The same for a value of the old tree that code which changes has made; None if it can't be worked out again."""
@@ -111,6 +137,15 @@ class Ripple:
         elif mine is not None:
             if mine.decision is not None:
                 yield key
+        elif (table := nodes.filled(node)) and not unit.block:
+            if unit.classes == classes and table == name and unit.source is home:
+                return  # worked out with it
+            whole = self.table(unit.source.path, unit.classes, table)
+            if whole is None:
+                wave.stuck.append(f"{place} ({nodes.head(node)})")
+                return
+            wave.changes.setdefault((unit.source.path, unit.classes, table), whole)
+            yield unit.source.path, unit.classes, table
         elif isinstance(node, ast.Expr) and not self._mutates(node, home, unit, name):
             wave.acted.append(f"{place} ({nodes.head(node)})")
         elif not isinstance(node, ast.Assign | ast.AnnAssign) or not own or nodes.value_of(node) is None:
@@ -139,7 +174,8 @@ class Ripple:
         if len(nodes.target_names(node)) != 1 or "." in nodes.target_names(node)[0]:
             return "more than one name, or not a plain one"
         body = self._body(unit.source, unit.classes)
-        if nodes.target_names(node)[0] in nodes.bound_often(body):
+        name = nodes.target_names(node)[0]
+        if name in nodes.bound_often(body) and not can_be_filled(unit.source, body, name):
             return "bound more than once"
         owner = self._class(unit.source, unit.classes)
         if owner is not None and nodes.is_field(node, self._lineage(unit.source).kind(owner)):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from suture.patch import Change, Finding, Patch, Severity
+from suture.patch import Change, Finding, Kind, Patch, Severity
 from suture.report import WIDTH
 from suture.report import words_of as finding_words
 
@@ -59,6 +59,8 @@ def outcome_words(patch: Patch, file: Path | None) -> str:
 def _build_lines(patch: Patch) -> Iterator[str]:
     modules: dict[str, list[Change]] = {}
     for change in patch.changes:
+        if change.kind is Kind.STATEMENT and change.again:
+            continue  # a part of a table's own value
         modules.setdefault(change.target.module, []).append(change)
     for module, changes in list(modules.items())[:_MOST_MODULES]:
         yield f"{module}  {_counted(changes)}"
