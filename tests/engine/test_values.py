@@ -249,3 +249,28 @@ def test_same() -> None:
     assert not same(ABSENT, None)
     assert same(lambda x: x + 1, lambda x: x + 1)
     assert not same(lambda x: x + 1, lambda x: x + 2)
+
+
+def test_additions_read_what_changes_too(world: Any) -> None:
+    """In class bodies, comprehensions, defaults and decorators, which look names up in the module itself; functions read it when called."""
+    m = world.module("import functools\nA = 1\n")
+    applied(
+        world.patch(
+            "import functools\nA = 2\nL = [A + i for i in range(2)]\nclass C:\n    x = A\n    def f(self, n=A):\n        return n, A\n"
+            "    y = [A for _ in 'a']\nclass D:\n    A = 5\n    x = A\ndef g(n=[A for _ in 'a'], *, k=A):\n    return n, k, A\n"
+            "F = lambda n=A: (n, A)\n"
+        )
+    )
+    assert (m.L, m.C.x, m.C.y, m.C().f(), m.D.x, m.g(), m.F()) == ([2, 3], 2, [2], (2, 2), 5, ([2], 2, 2), (2, 2))
+    assert [n for n in vars(m) if n.startswith(("__suture", "_suture"))] == []
+    m.A = 9
+    assert (m.C().f(), m.g()[2], m.F()[1]) == ((2, 9), 9, 9)
+
+
+def test_a_method_that_is_added_reads_what_changes(world: Any) -> None:
+    """Its default, in a class that exists."""
+    m = world.module("A = 1\nclass C:\n    pass\n")
+    applied(
+        world.patch("A = 2\nclass C:\n    x = [A for _ in 'a']\n    def f(self, n=A, k=[A for _ in 'a']):\n        return n, k\n")
+    )
+    assert (m.C.x, m.C().f()) == ([2], (2, [2]))

@@ -17,11 +17,12 @@ import builtins
 import copy
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from suture.engine import swap
-from suture.engine.facts import Definition, code_at, inner_body, nested_codes, shift_lines, wrap
+from suture.engine.facts import Definition, code_at, inner_body, shift_lines, wrap
 from suture.engine.plan import Work
 from suture.engine.resolve import class_space
 from suture.engine.shadow import Shadows, reading_anew
@@ -96,8 +97,12 @@ class Evaluator:
         overlay: dict[str, Any] = dict(pending)
         space = work.space
         node = work.after.parse()
+        changed = {n: v for n, v in pending.items() if n in space}
         if isinstance(node, ast.ImportFrom) and self._from_pending(node, space, overlay):
             pass
+        elif changed and any(isinstance(n, ast.Name) and n.id in changed for n in ast.walk(node)):
+            with swap.lent(space, {**_ahead(changed), **{n: v for n, v in pending.items() if not hasattr(builtins, n)}}):
+                exec(_statement(work.after, _Ahead(changed).visit), space, overlay)
         elif _needs_lending(node, pending):
             with swap.lent(space, {n: v for n, v in pending.items() if not hasattr(builtins, n)}):
                 exec(_runnable(work.after), space, overlay)
@@ -125,11 +130,10 @@ class Evaluator:
         assert owner is not None
         pending = self.members.setdefault(id(owner), {})
         space = _ClassSpace(pending, class_space(owner))
-        code = work.after.compile()
-        for name in work.change.scope.classes:
-            code = next(c for c in nested_codes(code) if c.co_name == name)
         fresh = self.pending.get(id(work.module), {})
-        with swap.lent(work.space, {n: v for n, v in fresh.items() if not hasattr(builtins, n)}):
+        changed = {n: v for n, v in fresh.items() if n in work.space}
+        code = _statement(work.after, _Ahead(changed).visit)
+        with swap.lent(work.space, {**_ahead(changed), **{n: v for n, v in fresh.items() if not hasattr(builtins, n)}}):
             exec(code, work.space, space)
             cell = space.pop("__classcell__", None)
             if cell is not None:
@@ -196,7 +200,8 @@ class Evaluator:
         space = _ClassSpace(self.members.get(id(work.owner), {}) if anew else {}, live, shadow if anew else None)
         space[name] = table
         try:
-            exec(_statement(work.after, anew=anew), shadow if anew else work.space, space)
+            code = _statement(work.after, partial(reading_anew, classes=work.change.scope.classes) if anew else None)
+            exec(code, shadow if anew else work.space, space)
         except Exception as error:
             raise _failed(work, error) from error
         finally:
@@ -292,7 +297,7 @@ _CLASS_NOISE = frozenset(
 )
 
 
-_VALUE = "__suture_value__"
+_VALUE, _NEW = "__suture_value__", "_suture_new_"
 
 
 def _assignment(source: Definition, *, anew: bool) -> types.CodeType:
@@ -308,14 +313,14 @@ def _assignment(source: Definition, *, anew: bool) -> types.CodeType:
     return code_at(shift_lines(code, source.line - 1 - source.wrapped), source.classes)
 
 
-def _statement(source: Definition, *, anew: bool) -> types.CodeType:
-    """Code of a statement where it stands, reading attributes as they will be."""
+def _statement(source: Definition, edit: Callable[[ast.stmt], ast.stmt] | None = None) -> types.CodeType:
+    """Code of a statement where it stands, edited."""
     source = replace(source, imports=(), wrapped=source.wrapped - bool(source.imports))
     text = wrap(source.text, source.classes)[1]
     tree = compile(text, source.filename, "exec", source.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
     body = inner_body(tree, source.wrapped, ())
-    if anew:
-        body[0] = reading_anew(body[0], source.classes)
+    if edit is not None:
+        body[0] = edit(body[0])
     code = compile(tree, source.filename, "exec", source.flags, dont_inherit=True, optimize=source.optimize)
     return code_at(shift_lines(code, source.line - 1 - source.wrapped), source.classes)
 
@@ -360,6 +365,49 @@ def _needs_lending(node: ast.stmt, pending: Mapping[str, Any]) -> bool:
         if not node.decorator_list and not any(isinstance(n, ast.Call) for d in _defaults(node) for n in ast.walk(d)):
             return False
     return any(isinstance(n, ast.Name) and n.id in pending for n in ast.walk(node))
+
+
+def _ahead(changed: Mapping[str, Any]) -> dict[str, Any]:
+    """New values under names of ours, which can be lent."""
+    return {f"{_NEW}{name}": value for name, value in changed.items()}
+
+
+class _Ahead(ast.NodeTransformer):
+    """Makes what runs at once read the new values of names that change; bodies of functions, which live on, stay as they are."""
+
+    def __init__(self, changed: Container[str]) -> None:
+        self._changed = changed
+        self._own: list[set[str]] = []
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if node.id in self._changed and isinstance(node.ctx, ast.Load) and not any(node.id in own for own in self._own):
+            return ast.copy_location(ast.Name(f"{_NEW}{node.id}", ast.Load()), node)
+        return node
+
+    def _function(self, node: Any) -> ast.AST:
+        node.decorator_list = [self.visit(d) for d in node.decorator_list]
+        node.args.defaults = [self.visit(d) for d in node.args.defaults]
+        node.args.kw_defaults = [d and self.visit(d) for d in node.args.kw_defaults]
+        return node  # type: ignore[no-any-return]
+
+    visit_FunctionDef = visit_AsyncFunctionDef = _function
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
+        node.args.defaults = [self.visit(d) for d in node.args.defaults]
+        node.args.kw_defaults = [d and self.visit(d) for d in node.args.kw_defaults]
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        node.decorator_list, node.bases = [self.visit(d) for d in node.decorator_list], [self.visit(b) for b in node.bases]
+        node.keywords = [self.visit(k) for k in node.keywords]
+        self._own.append({n.id for s in node.body for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)})
+        node.body = [self.visit(s) for s in node.body]
+        self._own.pop()
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        node.value = node.value and self.visit(node.value)
+        return node
 
 
 def _defaults(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.expr]:
