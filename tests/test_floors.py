@@ -36,7 +36,7 @@ ENGINE = [
     {"shadow"},
     {"evaluate"},
     {"stage"},
-    {"imports", "inner", "unwound"},
+    {"imports", "inner", "unwound", "carried"},
     {"account", "locate", "mirror", "revert", "witness"},
     {"fitting", "drift"},
     {"transaction"},

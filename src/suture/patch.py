@@ -77,6 +77,7 @@ class Kind(str, Enum):
 
     FUNCTION: one ``def`` (module or class level).  NESTED: a statement that differs only inside the functions and lambdas
     it makes.  CLASS: a whole class, added.  VALUE: an assignment.  IMPORT: an import, added.
+    MODULE: a whole module, added.  STATEMENT: a top-level statement that is run once, at apply.
     """
 
     FUNCTION = "function"
@@ -84,6 +85,8 @@ class Kind(str, Enum):
     CLASS = "class"
     VALUE = "value"
     IMPORT = "import"
+    MODULE = "module"
+    STATEMENT = "statement"
 
     def __str__(self) -> str:
         return self.value
@@ -308,7 +311,7 @@ class Patch:
         return tuple(sorted({str(c.kind) for c in self.changes} | {f"expect-{c.expect}" for c in self.changes} | rules | again))
 
 
-RULES = ("evaluate", "merge")
+RULES = ("class-default", "decorate", "evaluate", "merge", "remove", "run-once")
 KNOWN_NEEDS = frozenset((*map(str, Kind), *(f"expect-{e}" for e in Expect), *(f"rule-{r}" for r in RULES), "again"))
 
 

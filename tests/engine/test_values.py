@@ -83,7 +83,7 @@ def test_class_attributes_and_defaults_go_along(world: Any) -> None:
 
 def test_a_value_that_keeps_a_twin_is_refused(world: Any) -> None:
     """It would run outside the module for ever; nothing was changed."""
-    text = "A = {}\nclass Box:\n    pass\ndef g():\n    return A\ndef make():\n    b = Box()\n    b.f = g\n    return b\nX = make()\nY = A\n"
+    text = "A = {}\nclass Box:\n    pass\ndef g():\n    return A\ndef make():\n    b = Box()\n    b.f, b.v = g, A\n    return b\nX = make()\nY = A\n"
     m = world.module(text.format(1))
     before = state(m)
     report = suture.apply(world.patch(text.format(2)))

@@ -62,7 +62,7 @@ suture.status()
 out = {}
 def objects(module):
     spaces = [module.__dict__] + [vars(v) for v in vars(module).values() if isinstance(v, type) and v.__module__ == module.__name__]
-    return [(k, id(v)) for s in spaces for k, v in s.items() if k not in ("__builtins__", "__annotations__")]
+    return sorted((n, k, id(v)) for n, s in enumerate(spaces) for k, v in s.items() if k not in ("__builtins__", "__annotations__"))
 def run(case):
     def holds(which):
         for text in case[which]:

@@ -346,10 +346,12 @@ def test_tests_stubs_and_data_are_said_and_not_carried(made) -> None:
     assert said(patch) == ["left-out-tests test_m.py", "not-carried data.json", "type-only m.pyi"]
 
 
-def test_whole_modules_are_left_out(made) -> None:
-    """New and removed ones; one without code is only said."""
-    patch = made({"a.py": "x = 1\n", "b.py": "x = 1\n"}, {"a.py": "x = 1\n", "c.py": "x = 1\n", "d/__init__.py": "'doc'\n"})
-    assert said(patch) == ["docs-only d/__init__.py", "module-added c", "module-removed b"]
+def test_whole_modules(made) -> None:
+    """New ones are carried, packages without code too; removed ones are named, those without code by the way."""
+    new = {"a.py": "x = 1\n", "c.py": "x = 1", "d/__init__.py": ""}
+    patch = made({"a.py": "x = 1\n", "b.py": "x = 1\n", "e/__init__.py": "'doc'\n"}, new)
+    assert carried(patch) == ["module c", "module d"]
+    assert said(patch) == ["docs-only e/__init__.py", "module-added c", "module-added d", "not-carried b"]
 
 
 @pytest.mark.parametrize("side", ["old", "new"])

@@ -147,8 +147,8 @@ def test_one_revision_is_against_the_working_tree(repo: Repo, run) -> None:
     repo.git("add", "n.py")
     code, row, patch = run("HEAD", partial=True)
     assert code == 0
-    assert [c[0] for c in carried(patch)] == ["m:f", "n:f"]
-    assert sorted((f["code"], f["target"]) for f in row["findings"]) == [("module-added", "added"), ("module-removed", "gone")]
+    assert [c[0] for c in carried(patch)] == ["added", "m:f", "n:f"]
+    assert sorted((f["code"], f["target"]) for f in row["findings"]) == [("module-added", "added"), ("not-carried", "gone")]
     assert patch is not None
     assert patch.meta["source"].endswith("..working tree")
 
@@ -426,7 +426,7 @@ def test_files_that_a_deployed_tree_lacks_are_left_out_if_they_are_tests_or_docu
     (tmp_path / "fix.diff").write_text(diff_of("src/") + more)
     code, row, patch = run(str(tree), str(tmp_path / "fix.diff"), partial=True)
     assert code == 0
-    assert len(carried(patch)) == 1
+    assert len(carried(patch)) == 2
     assert sorted(said(row)) == ["left-out-tests", "module-added", "not-carried"]
 
 

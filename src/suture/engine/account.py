@@ -113,6 +113,8 @@ class Accounting(Context):
             self.pace()
             if change.target.module in self.unloaded:
                 yield Row(str(change.target), "armed" if ok else "kept", section=change.section)
+        for one in self.applied.carried:
+            yield Row(one.name, {State.COMMITTED: "added", State.PLANNED: "planned", State.PREPARED: "planned"}.get(state, "kept"))
         for work in self.works:
             self.pace()
             status = work.status

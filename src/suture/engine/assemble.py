@@ -43,6 +43,8 @@ def assemble(text: str, changes: Sequence[Change], after: str = "") -> tuple[str
     Raises:
         CannotAssemble: The old text isn't what the changes start from, or an addition's place can't be told.
     """
+    # What objects that exist find in their class is in neither text, and there are none yet; what goes is looked up from then on.
+    changes = [c for c in changes if c.decision is None or c.decision.rule not in ("class-default", "remove")]
     lines = lines_of(text)
     for change in changes:
         if change.before is not None:

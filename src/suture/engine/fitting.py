@@ -16,8 +16,8 @@ from suture.engine import fit, frames, swap, walk
 from suture.engine.facts import Definition, alike, equal_copy, fingerprint, same_tree
 from suture.engine.frames import space_of
 from suture.engine.inner import control, grafted, held_by_undos, same_call, undone
-from suture.engine.plan import CACHES, Site, Work, decorator_names, rebinds
-from suture.engine.resolve import LRU, class_space, mangled
+from suture.engine.plan import CACHES, Site, Work, decorator_names, is_decorated_anew, rebinds
+from suture.engine.resolve import LRU, class_space, lineage, mangled
 from suture.engine.revert import left_behind, put_back
 from suture.engine.stage import Applied, Context, Stage, let_go, literal
 from suture.engine.swap import ABSENT, Via
@@ -59,6 +59,8 @@ class Fitting(Context):
         if absent or rebinds(work.before, work.after):
             if evaluate:
                 self._add(work)
+        elif work.change.decision is not None and work.change.decision.rule == "remove":
+            self._remove(work)
         elif kind is Kind.VALUE and work.change.decision is None:
             self._fit_value(work)
         elif kind is Kind.VALUE:
@@ -69,6 +71,8 @@ class Fitting(Context):
         else:
             for site in work.sites:
                 self._fit_function(work, site, evaluate)
+            if evaluate and is_decorated_anew(work.change):
+                self._decorate(work)
 
     def _add(self, work: Work) -> None:
         for name, value in self.evaluator.add(work):
@@ -82,6 +86,29 @@ class Fitting(Context):
                 module = self.modules.by_name(module_name)
                 if module is not None and other == name and other not in space_of(module):
                     self.stage.put(space_of(module), other, Via.SETITEM, value)
+
+    def _decorate(self, work: Work) -> None:
+        """Make a definition anew, with its new decorators, for its name and for who imported it."""
+        for name, made in self.evaluator.add(work):
+            if work.owner is not None:
+                self.stage.put(work.owner, name, Via.TYPE_SETATTR, made)
+                continue
+            was = swap.read(work.space, name, Via.SETITEM)
+            self.stage.put(work.space, name, Via.SETITEM, made)
+            self._rebind(work, was, made)
+
+    def _remove(self, work: Work) -> None:
+        """Take a name out of a class that inherits another; else it stays, as somebody may look for it."""
+        owner, name = work.owner, mangled(work.change.target.name, work.change.scope.classes)
+        if owner is None or name not in class_space(owner):
+            work.status = "already-fixed"
+            self.already(work)
+        elif any(name in class_space(base) for base in lineage(owner)[1:]):
+            self.stage.put(owner, name, Via.TYPE_SETATTR, ABSENT)
+        else:
+            work.status = "kept"
+            words = f"{name} is removed, and its class inherits none; it stays in the process"
+            self.find(Finding("removed-kept", Severity.WARNING, work.target, words, "nothing to do, unless something looks for it"))
 
     def _protocol(self, owner: type, name: str) -> None:
         """A protocol keeps a list of its members (3.12+), and caches of who has them."""

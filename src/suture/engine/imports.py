@@ -141,7 +141,7 @@ def would_find(name: str) -> Any:
 
 
 def _ask(finder: Any, name: str, places: Any) -> Any:
-    if type(finder) is Finder:
+    if type(finder) is Finder or type(finder).__module__ == "suture.engine.carried":
         return None
     try:
         return finder.find_spec(name, places, None)

@@ -75,6 +75,7 @@ class Locating(Context):
                 self.find(Finding.of(error))
             self.pace()
         self._not_loaded(patch, unloaded)
+        self._modules_there()
         self._moved_lines(patch)
         self._undo_replaced()
         self._refuse_beneath()
@@ -337,6 +338,36 @@ class Locating(Context):
                 )
         work.sites = [*work.sites, site]
         work.nested = [*work.nested, (site, becomes)]
+
+    def _modules_there(self) -> None:
+        """Modules that the patch brings: the process must not have one of that name, or the very same."""
+        new = []
+        for one in self.applied.carried:
+            text = self._text_of(one.name)
+            if text is None and one.name not in sys.modules:
+                new.append(one)
+            elif text is not None and hash_of(text) == hash_of(one.text):
+                self.find(
+                    Finding("already-fixed", Severity.NOTE, one.name, "the process has that module, or finds it, as it is here")
+                )
+            else:
+                hint = "give the new module another name, or see what the process runs"
+                self.find(Finding("already-defined", Severity.ERROR, one.name, "there is another module of that name", hint))
+            self.pace()
+        self.applied.carried[:] = new
+
+    def _text_of(self, name: str) -> str | None:
+        """Text of a module that is loaded, or that an import would find; "" if that can't be had."""
+        for applied in self.stack:
+            for one in applied.carried:
+                if one.name == name:
+                    return one.text
+        module = sys.modules.get(name)
+        if isinstance(module, types.ModuleType):
+            loader = space_of(module).get("__loader__")
+            return imports.source_of(loader, name) or ""
+        spec = imports.would_find(name)
+        return None if spec is None else imports.source_of(spec.loader, name) or ""
 
     def _not_loaded(self, patch: Patch, unloaded: Mapping[str, str]) -> None:
         files = {f.module: f for f in patch.files}

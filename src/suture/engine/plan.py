@@ -19,7 +19,7 @@ from suture.engine.frames import space_of
 from suture.patch import Change, Finding, Severity
 from suture.record import record
 
-__all__ = ["Site", "Work", "accepts", "cross_calls", "judge", "judge_live", "rebinds", "same_decorators"]
+__all__ = ["Site", "Work", "accepts", "cross_calls", "is_decorated_anew", "judge", "judge_live", "rebinds", "same_decorators"]
 
 # Decorators that pass any call on, or are looked through by name: a changed signature is safe below them.
 TRANSPARENT = frozenset(
@@ -82,7 +82,7 @@ class Work:
         module: The live module.
         owner: The class it lives in, or None.
         sites: Live functions found.
-        status: "todo", "already-fixed", "skipped".
+        status: "todo", "already-fixed", "kept".
         nested: For a statement that makes functions: each live one with the code it gets.
     """
 
@@ -126,6 +126,11 @@ def rebinds(before: Definition | None, after: Definition) -> bool:
     return set(decorator_names(before)) | set(decorator_names(after)) <= DESCRIPTORS
 
 
+def is_decorated_anew(change: Change) -> bool:
+    """True if a definition's decorators are run again, as they only make wrappers."""
+    return change.decision is not None and change.decision.rule == "decorate"
+
+
 def judge(change: Change, before: Definition | None, after: Definition) -> Iterator[Finding]:
     """
     Rules that the source alone decides.
@@ -149,6 +154,15 @@ def judge(change: Change, before: Definition | None, after: Definition) -> Itera
             f"was a {kind_name(before.code)}, would be a {kind_name(after.code)}: callers await, iterate or call it by its kind",
             hint=f"add a new function beside it, or --accept kind-changed:{target}",
         )
+    if is_decorated_anew(change):
+        yield Finding(
+            "rebound",
+            Severity.NOTE,
+            target,
+            f"decorators were [{_names(before)}], become [{_names(after)}]: the name is made anew, and where it was imported; who "
+            "holds the old object has the new code behind the old decorators",
+        )
+        return
     if rebinds(before, after):
         yield Finding(
             "rebound",

@@ -17,6 +17,7 @@ from typing import Any
 from suture.difference import Difference, DriftReport, ModuleDrift
 from suture.engine import drift, frames, hooks, imports
 from suture.engine.account import VERSION, refusal
+from suture.engine.carried import Carrier
 from suture.engine.facts import Fingerprint
 from suture.engine.mirror import mirror, refuse_revert
 from suture.engine.pace import Pace
@@ -48,6 +49,7 @@ class Engine:
         self.stack: list[Applied] = []
         self.back: list[tuple[types.CodeType, Fingerprint]] = []  # old code made to fit, which reverts put back
         self.finder = imports.Finder(self.stack, self._after_import)
+        self.carrier = Carrier(self.stack)
         self._begin()
         os.register_at_fork(after_in_child=self._begin)
 
@@ -93,6 +95,7 @@ class Engine:
                 applied = self._find(patch_id)
                 refuse_revert(applied)
                 report, old = Revert(self.stack, applied, pace, on_step).run(VERSION)
+                self.carrier.tidy(applied)
                 del applied  # it holds what was taken out, and would be counted
             except SutureError as error:
                 return refusal(patch_id, [Finding.of(error)], pace)
@@ -178,7 +181,7 @@ class Engine:
         on_step: Step = lambda _: None,
     ) -> Transaction:
         made = Transaction(self.prints, self.stack, Pace(), frozenset(accept), partial, replace, on_step)
-        made.finder = self.finder
+        made.finder, made.carrier = self.finder, self.carrier
         return made
 
     def _ended(self, transaction: Transaction, outcome: Outcome) -> Report:

@@ -23,7 +23,7 @@ from suture.engine.walk import walk
 from suture.errors import Refused
 from suture.patch import Target
 
-__all__ = ["LRU", "Modules", "Resolver", "class_space", "leaves", "mangled", "same_default"]
+__all__ = ["LRU", "Modules", "Resolver", "class_space", "leaves", "lineage", "mangled", "same_default"]
 
 Rest = Callable[[], None]
 LRU = type(functools.lru_cache(lambda: None))
@@ -31,6 +31,7 @@ _MAX_LEAVES = 400
 
 
 class_space: Callable[[type], Mapping[str, Any]] = type.__dict__["__dict__"].__get__  # a metaclass may answer getattr
+lineage: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__  # type: ignore[attr-defined]  # the same
 
 
 class Modules:
@@ -170,7 +171,7 @@ def _attributes(here: object) -> Iterator[tuple[str, object]]:
         own = None
     if type(own) is dict:
         yield from list(own.items())
-    for cls in type(here).__mro__:
+    for cls in lineage(type(here)):
         for name, slot in list(cls.__dict__.items()):
             if type(slot) is types.MemberDescriptorType and cls.__module__ != "builtins":
                 try:

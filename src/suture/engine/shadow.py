@@ -17,7 +17,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from suture.engine.resolve import class_space
+from suture.engine.resolve import class_space, lineage
 from suture.engine.swap import Store
 from suture.errors import Refused
 
@@ -25,7 +25,6 @@ __all__ = ["Shadow", "Shadows", "reading_anew"]
 
 _GETTER = "\0suture:get"
 _LOOKED_AT = 5_000  # objects of a value
-_mro: Any = type.__dict__["__mro__"].__get__  # type: ignore[attr-defined]  # a metaclass may answer getattr
 _SURFACE = (type, types.ModuleType, types.CodeType, types.BuiltinFunctionType)
 
 
@@ -109,7 +108,7 @@ class Shadows:
             if name in shadow.pending or name in shadow.live:
                 return shadow[name]
         elif isinstance(value, type):
-            for cls in _mro(value):
+            for cls in lineage(value):
                 if name in self._members.get(id(cls), ()):
                     return self._members[id(cls)][name]
                 if name in class_space(cls):

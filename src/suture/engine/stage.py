@@ -23,7 +23,20 @@ from suture.patch import Finding, Severity
 from suture.record import made_by, record
 from suture.report import Report, Row, State
 
-__all__ = ["MOVES", "Applied", "Context", "Filling", "Stage", "Step", "clear_caches", "let_go", "literal", "order", "settle"]
+__all__ = [
+    "MOVES",
+    "Applied",
+    "Carried",
+    "Context",
+    "Filling",
+    "Stage",
+    "Step",
+    "clear_caches",
+    "let_go",
+    "literal",
+    "order",
+    "settle",
+]
 
 Step = Callable[[str], None]
 
@@ -61,6 +74,28 @@ class Stage:
         self.stores.append(Store(owner, name, via, new))
 
 
+@record(slots=True, eq=False)
+class Carried:
+    """
+    A whole module that a patch brings.
+
+    Attributes:
+        name: As an import says it.
+        path: In the tree.
+        text: Its source.
+        is_package: True for an ``__init__.py``.
+        patch_id: Whose it is.
+        made: Modules that imports have made of it.
+    """
+
+    name: str
+    path: str
+    text: str
+    is_package: bool
+    patch_id: str
+    made: list[types.ModuleType] = made_by(default_factory=list)
+
+
 @record(slots=True, eq=False)  # by identity: the commit removes and appends it in its C call
 class Applied:
     """A patch that is live: what is needed to report it, to revert it and to let another one stand on it."""
@@ -75,6 +110,7 @@ class Applied:
     key: str = ""
     at: str = ""  # when it was committed
     armed: list[Any] = made_by(default_factory=list)  # what it wants of modules when they're imported: imports.Arm
+    carried: list[Carried] = made_by(default_factory=list)  # modules that it brings
 
     def move(self, to: State) -> None:
         """

@@ -22,6 +22,7 @@ from typing import Any
 
 from suture.engine import frames, hooks, imports, swap
 from suture.engine.account import Accounting
+from suture.engine.carried import Carrier, carried
 from suture.engine.facts import Definition, compile_text
 from suture.engine.fitting import Fitting
 from suture.engine.inner import control
@@ -32,7 +33,7 @@ from suture.engine.plan import cross_calls, judge, judge_live
 from suture.engine.stage import Applied, Filling, settle
 from suture.engine.swap import ABSENT, Entry, Guard, Via
 from suture.errors import Denied, Fault, Refused, SutureError
-from suture.patch import MAX_BYTES, Change, Finding, Patch, Severity, load
+from suture.patch import MAX_BYTES, Change, Finding, Kind, Patch, Severity, load
 from suture.report import Report, Row, State, stamp
 
 __all__ = ["Outcome", "Source", "Stop", "Transaction"]
@@ -89,7 +90,7 @@ class Transaction(Locating, Fitting, Accounting):
 
     def _is_nothing(self) -> bool:
         """True, and said, if all is already as the patch would make it."""
-        if self.unloaded or any(w.status == "todo" for w in self.works):
+        if self.unloaded or self.applied.carried or any(w.status == "todo" for w in self.works):
             return False
         self.find(_nothing_live(self.patch_id))
         return True
@@ -116,7 +117,13 @@ class Transaction(Locating, Fitting, Accounting):
             return self._report(State.COMMITTED, True), self.old, self.applied
 
     finder: imports.Finder
+    carrier: Carrier
     part_of: Applied | None = None
+
+    def let_go(self) -> None:
+        """Drop what was worked out; of a patch that isn't live, its modules too."""
+        self.carrier.tidy(self.applied)
+        super().let_go()
 
     def _arm(self) -> None:
         """Stand where imports come by.  The commit itself arms, and stops where a module was imported meanwhile."""
@@ -277,7 +284,10 @@ class Transaction(Locating, Fitting, Accounting):
             if change.after is None:
                 raise Refused("bad-patch", "a change without after", target=str(change.target))
             try:
-                out.append((change, self._side(change, change.before, before=True), self._after_side(change)))
+                if change.kind is Kind.MODULE:
+                    self.applied.carried.append(carried(change, self.patch_id))
+                else:
+                    out.append((change, self._side(change, change.before, before=True), self._after_side(change)))
             except SutureError as error:
                 self.findings.append(Finding.of(error))
             self.pace()
@@ -335,6 +345,7 @@ class Transaction(Locating, Fitting, Accounting):
             self.evaluator.shadows.of(work.module, work.space)
         said, before = {(f.severity, *f.key) for f in self.findings}, len(self.findings)
         self.step("evaluate-first")
+        self.carrier.lead(self.applied)
         try:
             self.fit(evaluate=True)  # once more, and in full: what was said of it before isn't said twice
         finally:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from suture.engine.stage import Applied
-from suture.engine.swap import ABSENT, Entry
+from suture.engine.swap import ABSENT, Contents, Entry, Via
 
 __all__ = ["Unwound"]
 
+_TABLES = (dict, list, set)
+_DEPTH = 20
 _FIELDS = ("__code__", "__defaults__", "__kwdefaults__")
 _State = tuple[types.CodeType, Any, Any]
 
@@ -34,7 +36,7 @@ class Unwound:
         for applied in reversed(patches):
             level: dict[int, dict[Any, Entry]] = {}
             for entry in applied.undo.entries:
-                if type(entry.store.name) in (str, int):
+                if type(entry.store.name) in (str, int, Contents):
                     level.setdefault(id(entry.store.owner), {})[entry.store.name] = entry
                 rest()
             self._levels.append(level)
@@ -42,18 +44,18 @@ class Unwound:
     def values(self, owner: object, name: str, live: Any) -> Iterator[Any]:
         """What a name holds (ABSENT: nothing): now, and before each of the patches; ends where it is somebody else's."""
         yield live
-        table = id(live)  # what is written into a table is undone in a copy of it
         for level in self._levels:
             entry = level.get(id(owner), {}).get(name)
             if entry is not None:
                 if live is not entry.store.new:
                     return
                 live = entry.old
-                table = id(live)
                 yield live
-            elif table in level and type(live) in (dict, list):
-                live = _less(live, level[table])
-                yield live
+            elif type(live) in _TABLES:
+                before = _less(live, level)
+                if before is not live:
+                    live = before
+                    yield live
 
     def states(self, function: types.FunctionType) -> Iterator[_State]:
         """A function's code and defaults: now, and before each of the patches; ends where they are somebody else's."""
@@ -69,12 +71,24 @@ class Unwound:
                 yield tuple(now.values())  # type: ignore[misc]
 
 
-def _less(table: Any, entries: Mapping[Any, Entry]) -> Any:
-    """A copy of a dict or list without what was written into it."""
-    copy = table.copy()
-    for key, entry in entries.items():
-        if entry.old is ABSENT:
-            copy.pop(key, None) if type(copy) is dict else copy.pop()
-        elif type(copy) is dict or (type(key) is int and key < len(copy)):
-            copy[key] = entry.old
-    return copy
+def _less(table: Any, level: Mapping[int, Mapping[Any, Entry]], depth: int = 0) -> Any:
+    """A table without what was written into it, and into tables inside it: a copy, or itself if nothing was."""
+    entries = level.get(id(table), {})
+    whole = next((e for e in entries.values() if e.store.via is Via.CONTENTS), None)
+    made = table
+    if whole is not None:
+        made = whole.old
+    elif entries:
+        made = table.copy()
+        for key, entry in entries.items():
+            if entry.old is ABSENT:
+                made.pop(key, None) if type(made) is dict else made.pop()
+            elif type(made) is dict or (type(key) is int and key < len(made)):
+                made[key] = entry.old
+    if depth < _DEPTH and type(made) in (dict, list):
+        for key, inner in list(made.items() if type(made) is dict else enumerate(made)):
+            before = _less(inner, level, depth + 1) if type(inner) in _TABLES else inner
+            if before is not inner:
+                made = made.copy() if made is table or (whole is not None and made is whole.old) else made
+                made[key] = before
+    return made

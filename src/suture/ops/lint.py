@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from suture.ops.build.decisions import DECIDABLE
 from suture.patch import Finding, Patch, Severity
 from suture.record import replace
 
 __all__ = ["DECIDABLE", "Need", "Row", "Verdict", "judged"]
 
-# What a person decides: whether a statement is run, and what becomes of a value that the process holds.
-DECIDABLE = frozenset(("top-level-statement", "value-changed", "value-computed"))
 _PLACE = re.compile(r"(.+\.\w+):(\d+)")
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 

@@ -1,6 +1,11 @@
-import functools
+seen = []
 
 
-@functools.lru_cache
+def route(function):
+    seen.append(function.__name__)
+    return function
+
+
+@route
 def f(x):
     return x

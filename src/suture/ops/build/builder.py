@@ -14,13 +14,17 @@ from pathlib import Path
 from suture.engine.facts import Definition, compile_text
 from suture.engine.plan import judge
 from suture.errors import Refused, SutureError
-from suture.ops.build.conserve import unexplained
+from suture.ops.build import nodes
+from suture.ops.build.conserve import parsed, unexplained
+from suture.ops.build.decisions import FILE, Decisions
+from suture.ops.build.decorating import only_wrap
 from suture.ops.build.diff import Difference, diff
+from suture.ops.build.keepers import keepers
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.ripple import Key, Ripple
 from suture.ops.build.stale import stale
 from suture.ops.build.tree import Source, Tree
-from suture.patch import Change, FileFact, Finding, Kind, Patch, Severity, is_name
+from suture.patch import Change, Decision, Expect, FileFact, Finding, Kind, Patch, Scope, Severity, Target, is_name
 from suture.record import replace
 
 __all__ = ["build"]
@@ -28,7 +32,7 @@ __all__ = ["build"]
 _DEPTH = 5_000  # ast.dump takes three frames a level, and an elif is a level; a C stack of 8 MB has room for it on 3.10
 
 
-def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = None) -> Patch:
+def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = None, decisions: Decisions | None = None) -> Patch:
     """
     Make a patch of what differs between two trees, or two files.
 
@@ -37,6 +41,7 @@ def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = N
         new: What it should run.
         name: First part of the patch's id.
         meta: author, reason, expires.
+        decisions: What somebody chose where the source doesn't say.
 
     Returns:
         The patch.  What can't be carried is in ``left_out`` (errors), what a person should know in ``remarks``.  A change that
@@ -53,7 +58,7 @@ def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = N
     # Syntax trees are many objects and no circles: half of the time went into looking for some (1,000 modules, 3.11).
     gc.disable()
     try:
-        return _Builder(old, new).run(name, meta or {})
+        return _Builder(old, new, decisions or Decisions()).run(name, meta or {})
     finally:
         sys.setrecursionlimit(limit)
         if collects:
@@ -70,7 +75,8 @@ class _Module:
 
 
 class _Builder:
-    def __init__(self, old: Path, new: Path) -> None:
+    def __init__(self, old: Path, new: Path, decisions: Decisions) -> None:
+        self.decisions = decisions
         for side in (old, new):
             if not side.exists():
                 raise Refused("no-tree", "there is no such file or folder", target=str(side), hint="check the path")
@@ -82,6 +88,7 @@ class _Builder:
         self.readers = Readers(self.new)
         self.findings: list[Finding] = []
         self.modules: list[_Module] = []
+        self.added: list[tuple[Change, Source]] = []
 
     def run(self, name: str, meta: Mapping[str, str]) -> Patch:
         changed = sorted(p for p in self.old.files.keys() | self.new.files.keys() if self._differs(p))
@@ -103,10 +110,19 @@ class _Builder:
             changes = self._numbered(modules)
             left = stale(self.old, self.new, changes, self.findings)
         self.findings += left
+        for key in self.decisions.unused():
+            self._say(
+                "decision-unused",
+                Severity.NOTE,
+                key,
+                "a decision that nothing asked for",
+                "take it out, or see what it is about now",
+            )
         self._nothing(changed, changes)
         errors = tuple(f for f in self.findings if f.severity is Severity.ERROR)
         rest = tuple(f for f in self.findings if f.severity is not Severity.ERROR)
-        return Patch(name, tuple(changes), tuple(map(_fact, modules)), errors, rest, dict(meta))
+        facts = [FileFact(s.path, s.module, "", s.sha) for _, s in self.added]
+        return Patch(name, tuple(changes), (*facts, *map(_fact, modules)), errors, rest, dict(meta))
 
     def _say(
         self, code: str, severity: Severity, target: str, message: str, hint: str = "", evidence: Mapping[str, str] | None = None
@@ -164,7 +180,7 @@ class _Builder:
             self._whole(sides[0], added=path in self.new.files)
             return
         try:
-            self.modules.append(_Module(sides[0], sides[1], diff(sides[0], sides[1])))
+            self.modules.append(_Module(sides[0], sides[1], diff(sides[0], sides[1], self.decisions)))
         except RecursionError:
             words = "an expression or a chain of elif is nested too deep to be compared"
             self._say("too-deep", Severity.ERROR, path, words, "split it, or restart", {"place": path})
@@ -172,15 +188,19 @@ class _Builder:
     def _whole(self, source: Source, *, added: bool) -> None:
         """A module that only one side has."""
         place = {"place": source.path}
-        if not any(not isinstance(n, ast.Expr) for n in source.tree.body):
-            words = f"a module without code is {'added' if added else 'removed'}; it isn't carried"
+        if added:
+            target, text = Target(source.module, "", source.path), source.text
+            text = text if text.endswith("\n") else f"{text}\n"
+            scope = Scope(future_after=source.future_flags, line_after=1)
+            self.added.append((Change(0, Kind.MODULE, target, None, text, scope, Expect.ABSENT), source))
+            self._say("module-added", Severity.NOTE, source.module, "the whole module is new: it is carried whole", "", place)
+        elif not any(not isinstance(n, ast.Expr) for n in source.tree.body):
+            words = "a module without code is removed; it isn't carried"
             self._say("docs-only", Severity.NOTE, source.path, words, evidence=place)
-        elif added:
-            hint = "put its definitions into a module that exists, or restart"
-            self._say("module-added", Severity.ERROR, source.module, "the whole module is new", hint, place)
         else:
             hint = "restart, if something must not find it any more"
-            self._say("module-removed", Severity.ERROR, source.module, "the whole module is removed", hint, place)
+            words = "the whole module is removed, or has another name now; the old one stays importable"
+            self._say("not-carried", Severity.WARNING, source.module, words, hint, place)
 
     # ------------------------------------------------------------ what only the whole tree tells
 
@@ -193,10 +213,21 @@ class _Builder:
         for module in self.modules:
             kept = []
             for change in module.difference.changes:
+                if change.kind is Kind.FUNCTION and self._only_wraps(module, change):
+                    why = "its decorators only make wrappers"
+                    change = replace(change, decision=Decision("decorate", "builder", why))
+                    wave = ripple.of(module.new, change)
+                    if wave.stuck or wave.acted:
+                        change = replace(change, decision=None)
+                    else:
+                        again |= wave.changes
+                        rebind |= wave.rebind
                 if change.kind is Kind.VALUE and change.before is not None:
                     stuck = self._follow(module, change, ripple, again, rebind)
-                    if stuck:
-                        module.difference.findings.append(_computed(module, change, stuck))
+                    found = self._stuck(module, change, stuck) if stuck else None
+                    if found is not None:
+                        module.difference.findings.append(found)
+                    if found is not None and found.code != "value-stale":
                         continue
                 kept.append(change)
             module.difference.changes = kept
@@ -212,7 +243,39 @@ class _Builder:
         return True
 
     def _numbered(self, modules: Sequence[_Module]) -> list[Change]:
-        return [replace(c, number=at) for at, c in enumerate(c for m in modules for c in m.difference.changes)]
+        return [
+            replace(c, number=at)
+            for at, c in enumerate([c for c, _ in self.added] + [c for m in modules for c in m.difference.changes])
+        ]
+
+    def _only_wraps(self, module: _Module, change: Change) -> bool:
+        """True for a function whose decorators change, and only make wrappers, before and after."""
+        if change.before is None or change.after is None or change.target.slot or change.decision is not None:
+            return False
+        sides = [parsed(text, change.scope.classes)[0] for text in (change.before, change.after)]
+        old, new = (s.decorator_list if isinstance(s, nodes.FunctionNode) else [] for s in sides)
+        if [ast.dump(d) for d in old] == [ast.dump(d) for d in new] or any(
+            set(map(nodes.last_name, ds)) & {"property", "staticmethod", "classmethod", "cached_property"} for ds in (old, new)
+        ):
+            return False
+        return only_wrap(Readers(self.old), module.old, old) and only_wrap(self.readers, module.new, new)
+
+    def _stuck(self, module: _Module, change: Change, stuck: Sequence[str]) -> Finding:
+        """What is said of a value that can't be followed; by choice it's carried all the same, or not."""
+        values = (n for n in ast.walk(module.new.tree) if isinstance(n, ast.Assign | ast.AnnAssign))
+        node = next(n for n in values if n.lineno == change.scope.line_after)
+        try:
+            chosen = self.decisions.choose("value-computed", str(change.target), module.new, node)
+        except Refused as error:
+            return Finding.of(error)
+        found = _computed(module, change, stuck)
+        if chosen is None:
+            return found
+        words = f"decided: {chosen.rule}; {found.message}"
+        if chosen.rule == "carry":
+            evidence = {k: v for k, v in found.evidence.items() if k not in ("old", "new")}
+            return Finding("value-stale", Severity.WARNING, found.target, words, "assign it in a hotfix file", evidence)
+        return Finding("decided", Severity.NOTE, found.target, words, "", found.evidence)
 
     def _follow(
         self, module: _Module, change: Change, ripple: Ripple, again: dict[Key, Change], rebind: dict[Key, list[str]]
@@ -260,7 +323,7 @@ class _Builder:
             else:
                 kept.append(change)
         module.difference.changes = kept
-        module.difference.findings += [f for c in kept for f in self._judged(c)]
+        module.difference.findings += [f for c in kept for f in (*self._judged(c), *self._kept(module, c))]
         self.findings += module.difference.findings
 
     def _newly_exported(self, module: _Module) -> list[str]:
@@ -278,6 +341,18 @@ class _Builder:
             return [f for f in found if f.severity is Severity.ERROR]
         except SutureError as error:
             return [Finding.of(error)]
+
+    def _kept(self, module: _Module, change: Change) -> list[Finding]:
+        """Who may have kept something of a value, in objects or in caches."""
+        if change.kind is not Kind.VALUE or change.before is None or (change.decision and change.decision.rule == "remove"):
+            return []
+        found = keepers(self.readers, module.new, change)
+        if not found:
+            return []
+        words = f"may have kept what it made of the old value, in an object or a cache: {_some(found)}"
+        hint = "make those objects anew, or set what they hold in a hotfix file"
+        evidence = {"place": f"{module.new.path}:{change.scope.line_after}"}
+        return [Finding("value-kept", Severity.WARNING, str(change.target), words, hint, evidence)]
 
     def _conserved(self, module: _Module) -> None:
         lost = unexplained(module.old, module.new, module.difference.changes, module.difference.findings)
@@ -324,7 +399,7 @@ def _computed(module: _Module, change: Change, stuck: Sequence[str]) -> Finding:
     spans = {"old": _span(change.scope.line_before, change.before), "new": _span(change.scope.line_after, change.after)}
     evidence = {"place": f"{module.new.path}:{change.scope.line_after}", **spans, "read_at": ", ".join(stuck)}
     words = f"something is computed from it at import, and can't be worked out again: {_some(stuck)}"
-    hint = "assign what depends on it in a hotfix file, or restart"
+    hint = f"decide ({FILE}: `{change.target} = carry` or `skip`), assign what depends on it in a hotfix file, or restart"
     return Finding("value-computed", Severity.ERROR, str(change.target), words, hint, evidence)
 
 

@@ -65,6 +65,8 @@ def unexplained(old: Source, new: Source, changes: Iterable[Change], findings: I
     right = list(_leaves(new, new.tree.body, (), partial(nodes.dump_of, new)))
     lost: list[str] = []
     for change in changes:
+        if change.decision is not None and change.decision.rule in ("class-default", "remove"):
+            continue  # in neither source; named by a finding
         lost += _take(old, left, change, change.before, change.scope.line_before)
         lost += _take(new, right, change, change.after, change.scope.line_after)
     findings = list(findings)

@@ -17,7 +17,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from suture.engine.values import is_quiet, is_table
+from suture.errors import Refused
 from suture.ops.build import nodes
+from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.nodes import FunctionNode, Item
 from suture.ops.build.tree import Source
 from suture.patch import Change, Decision, Expect, Finding, Kind, Scope, Severity, Target
@@ -72,19 +74,24 @@ class _Scope:
         return ".".join([*self.classes, name])
 
 
-def diff(old: Source, new: Source) -> Difference:
+def diff(old: Source, new: Source, decisions: Decisions | None = None) -> Difference:
     """
     Compare two versions of one module.
+
+    Args:
+        old: One.
+        new: The other.
+        decisions: What somebody chose where the source doesn't say.
 
     Raises:
         Refused: syntax-error in either.
     """
-    return _Differ(old, new).run()
+    return _Differ(old, new, decisions or Decisions()).run()
 
 
 class _Differ:
-    def __init__(self, old: Source, new: Source) -> None:
-        self.old, self.new = old, new
+    def __init__(self, old: Source, new: Source, decisions: Decisions) -> None:
+        self.old, self.new, self.decisions = old, new, decisions
         self.out = Difference()
         self.lineage = nodes.Lineage(new.tree)
 
@@ -235,15 +242,36 @@ class _Differ:
         makers = [m for m in nodes.methods(new) if m.name in _MAKERS]
         fresh = {n for m in makers for n in nodes.self_names(m, ast.Store)} - had - nodes.bound_names(new.body)
         before = {m.name: nodes.dump_of(self.old, m) for m in nodes.methods(old)}
+        given: set[str] = set()
         for method in nodes.methods(new):
             if not fresh or method.name in _MAKERS or before.get(method.name) == nodes.dump_of(self.new, method):
                 continue
             lacking = sorted(fresh & set(nodes.self_names(method, ast.Load)) - set(nodes.asked_for(method)))
+            for name in [n for n in lacking if n not in given]:
+                made = nodes.first_value(makers, name, frozenset(had))
+                if made is not None:
+                    given.add(name)
+                    self._class_default(name, made, method, new, scope)
+            lacking = [n for n in lacking if n not in given]
             if lacking:
                 name = lacking[0]
                 words = f"{method.name} reads self.{name}, which only the new __init__ sets: objects that exist lack it"
                 hint = f"give the class a default ({name} = ...), or read it with getattr(self, {name!r}, ...)"
                 self._say("new-attribute", _ERROR, scope, words, hint, name=method.name, place=method)
+
+    def _class_default(self, name: str, value: ast.expr, reader: FunctionNode, node: ast.ClassDef, scope: _Scope) -> None:
+        """Objects that exist find in their class what a new one is given: a constant as it is, anything else once an object."""
+        text, indent = ast.unparse(value), " " * node.body[0].col_offset
+        if nodes.is_plain(value) and not nodes.is_mutable(value):
+            kind, lines = Kind.VALUE, f"{indent}{name} = {text}\n"
+        else:
+            head = f'{indent}@__import__("functools").cached_property\n{indent}def {name}({reader.args.args[0].arg}):\n'
+            kind, lines = Kind.FUNCTION, f"{head}{indent} return {text}\n"
+        decision = Decision("class-default", "builder", "objects that exist lack what only the new __init__ sets")
+        self._change(kind, name, None, reader, scope, names=(name,), text=lines, decision=decision)
+        words = f"{reader.name} reads self.{name}, which only the new __init__ sets: objects that exist find {text} in its place"
+        hint = "see that this is right for them, or give the class a default of your own"
+        self._say("new-attribute", _WARNING, scope, words, hint, name=reader.name, place=reader)
 
     # ------------------------------------------------------------ values
 
@@ -257,8 +285,16 @@ class _Differ:
         elif nodes.same_but_annotation(old, new):
             self._type_only(scope, old, new)
         elif (why := self._not_carried(old, new, item, scope)) is not None:
-            hint = "assign it in a hotfix file, or restart"
-            self._say("value-changed", _ERROR, scope, why, hint, old=old, new=new, name=name)
+            key = f"{self.new.module}:{scope.dotted(name)}"
+            chosen = self._chosen("value-changed", key, new, old)
+            if chosen is not None and chosen.rule == "evaluate" and item.is_single and name not in scope.often:
+                self._change(Kind.VALUE, name, old, new, scope, names=(name,), decision=chosen)
+                self._decided(scope, chosen, None, None, f"{name} is worked out at apply", new)
+            elif chosen is not None and chosen.rule == "skip":
+                self._decided(scope, chosen, old, new, f"{name} keeps the value that it has")
+            else:
+                hint = f"decide ({FILE}: `{key} = evaluate` or `skip`), assign it in a hotfix file, or restart"
+                self._say("value-changed", _ERROR, scope, why, hint, old=old, new=new, name=name)
         else:
             self._change(Kind.VALUE, name, old, new, scope, names=(name,), decision=rule_for(old, new, scope.classes))
 
@@ -430,17 +466,31 @@ class _Differ:
         elif kind == "import":
             self._say("removed-kept", _NOTE, scope, f"import of {name} is removed; the name stays", old=node, name=name)
         elif kind in ("block", "statement"):
-            words = f"is removed, and has run: {nodes.head(node)}"
-            self._say("top-level-statement", _ERROR, scope, words, "restart, or undo it in a hotfix file", old=node)
+            self._statement(scope, node, None)
         elif name == "__slots__" and scope.classes:
             hint = "restart: objects that exist have no dict"
             self._say("slots-changed", _ERROR, scope, "__slots__ are removed", hint, old=node, name=name)
         elif nodes.is_field(node, scope.kind):
             self._field(node, None, scope, "is removed")
+        elif self._may_go(item, scope):
+            decision = Decision("remove", "builder", "what it hides in the class's bases is what the new source means")
+            what, text = Kind.FUNCTION if kind == "def" else Kind.VALUE, nodes.text(self.old, node)
+            self._change(what, name, node, node, scope, names=(name,), text=text, decision=decision)
+            words = f"{name} is removed, and goes if the class inherits one; else it stays"
+            self._say("removed", _NOTE, scope, words, old=node, name=name)
         else:
             inherited = scope.new_class is not None and bool(scope.new_class.bases)
             words = f"{name} is removed; it stays in the process" + (", and hides what the class inherits" if inherited else "")
             self._say("removed-kept", _WARNING, scope, words, "nothing to do, unless something looks for it", old=node, name=name)
+
+    def _may_go(self, item: Item, scope: _Scope) -> bool:
+        """True for what a class may inherit instead: one plain method, or one plain name."""
+        if scope.new_class is None or not scope.new_class.bases or scope.block or item.name in scope.often or not item.is_single:
+            return False
+        if item.name in ("__eq__", "__hash__", "__init_subclass__", "__class_getitem__") or "." in item.name:
+            return False
+        node = item.node
+        return item.key[0] == "value" or (isinstance(node, FunctionNode) and not item.key[2] and not node.decorator_list)
 
     # ------------------------------------------------------------ ways out
 
@@ -457,9 +507,58 @@ class _Differ:
         self._say("main-block", _WARNING, scope, words, "it counts from the next start on", old=old, new=new)
 
     def _statement(self, scope: _Scope, old: ast.stmt | None, new: ast.stmt | None) -> None:
-        assert new is not None
-        words = f"runs when the module is imported, and isn't run again: {nodes.head(new)}"
-        self._say("top-level-statement", _ERROR, scope, words, "do it in a hotfix file, or restart", old=old, new=new)
+        node = new if new is not None else old
+        assert node is not None
+        key = f"{self.new.module}: {nodes.head(node)}"
+        chosen = self._chosen("top-level-statement", key, new, old)
+        if chosen is None and old is None and new is not None and self._only_binds(new, scope):
+            chosen = Decision("run-once", "builder", "makes new names and does nothing else")
+        if chosen is not None and chosen.rule == "run-once" and new is not None and not scope.classes and not scope.block:
+            self._change(Kind.STATEMENT, f"<line {new.lineno}>", None, new, scope, decision=chosen)
+            if chosen.by == "person":
+                self._decided(scope, chosen, old, None, f"is run once, at apply: {nodes.head(new)}", new)
+            return
+        if chosen is not None and chosen.rule == "skip":
+            self._decided(scope, chosen, old, new, f"isn't run in the process: {nodes.head(node)}")
+            return
+        ran = "runs when the module is imported, and isn't run again" if new is not None else "is removed, and has run"
+        hint = f"decide ({FILE}: `{key} = run-once` or `skip`), do it in a hotfix file, or restart"
+        self._say("top-level-statement", _ERROR, scope, f"{ran}: {nodes.head(node)}", hint, old=old, new=new)
+
+    def _chosen(self, code: str, key: str, new: ast.stmt | None, old: ast.stmt | None) -> Decision | None:
+        source, node = (self.new, new) if new is not None else (self.old, old)
+        assert node is not None
+        try:
+            return self.decisions.choose(code, key, source, node)
+        except Refused as error:
+            self.out.findings.append(Finding.of(error))
+            return None
+
+    def _decided(
+        self, scope: _Scope, chosen: Decision, old: ast.stmt | None, new: ast.stmt | None, words: str, place: ast.stmt | None = None
+    ) -> None:
+        why = f" ({chosen.why})" if chosen.why else ""
+        self._say("decided", _NOTE, scope, f"{chosen.rule}: {words}{why}", old=old, new=new, place=place)
+
+    def _only_binds(self, node: ast.stmt, scope: _Scope) -> bool:
+        """True for an ``if`` or ``try`` at the top level that only makes names which weren't there."""
+        if scope.classes or scope.block or not isinstance(node, ast.If | ast.Try):
+            return False
+        for inner in nodes.statements([node]):
+            if isinstance(inner, ast.If):
+                fits = is_quiet(inner.test)
+            elif isinstance(inner, ast.Assign | ast.AnnAssign):
+                names = nodes.target_names(inner)
+                fits = is_quiet(nodes.value_of(inner)) and bool(names) and not any("." in n for n in names)
+            elif isinstance(inner, FunctionNode):
+                fits = not inner.decorator_list and all(
+                    is_quiet(d) for d in (*inner.args.defaults, *filter(None, inner.args.kw_defaults))
+                )
+            else:
+                fits = isinstance(inner, ast.Try | ast.Import | ast.ImportFrom | ast.Pass)
+            if not fits or set(nodes.binds(inner)) & scope.bound or "*" in nodes.binds(inner):
+                return False
+        return True
 
     def _change(
         self,

@@ -122,6 +122,10 @@ class Readers:
         except SutureError:  # said where the file itself is compared, or it doesn't differ and doesn't run
             return None
 
+    def file(self, path: str) -> Source:
+        """A file that has been read."""
+        return self._tree.source(path)
+
     def home(self, module: str) -> Source | None:
         """The file of a module."""
         if self._modules is None:

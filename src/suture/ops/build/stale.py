@@ -47,6 +47,7 @@ def stale(old: Tree, new: Tree, changes: Sequence[Change], findings: Iterable[Fi
         One ``value-stale`` a statement.
     """
     said = _lines(findings)
+    changes = [c for c in changes if c.kind is not Kind.MODULE]
     for change in changes:  # worked out again, with the new code
         if change.kind is Kind.VALUE and change.decision is not None and change.before:
             first = change.scope.line_before

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from suture.ops.build import build
+from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.sources import Asked, Interpreter, Sides, interpreter_of, opened
 from suture.ops.cli.progress import Progress
 from suture.patch import Finding, Patch, Severity
@@ -38,6 +39,9 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--python", type=Path, metavar="PATH", help="the interpreter that the target runs")
     which.add_argument("--pid", type=int, metavar="PID", help="a running target, whose interpreter is meant")
     parser.add_argument("--allow-sdist", action="store_true", help="build a release without a wheel: runs its build code")
+    parser.add_argument(
+        "--decisions", type=Path, metavar="FILE", help=f"choices that were made; default: {FILE} of the new tree, or here"
+    )
     parser.add_argument("--progress", action="store_true", default=None, help="say what takes long, off a terminal too")
     parser.set_defaults(fail=parser.error)
 
@@ -96,9 +100,17 @@ def built(args: argparse.Namespace, asked: Asked, *, name: str, meta: dict[str, 
     with Progress(wanted=args.progress) as progress, opened(asked, progress.step) as sides:
         progress.step("comparing")
         said = {**meta, "source": sides.said} if sides.said else meta
-        patch = build(sides.old, sides.new, name=name, meta=said)
+        patch = build(sides.old, sides.new, name=name, meta=said, decisions=_decisions(args, sides))
         patch = replace(patch, remarks=(*patch.remarks, *sides.findings))
         yield _hinted(patch, asked), sides
+
+
+def _decisions(args: argparse.Namespace, sides: Sides) -> Decisions:
+    """Those that were asked for; else of the new tree, else of the current folder."""
+    if args.decisions is not None:
+        return Decisions.read(args.decisions)
+    found = next((p for p in (sides.new / FILE, Path(FILE)) if p.is_file()), None)
+    return Decisions.read(found) if found is not None else Decisions()
 
 
 def _hinted(patch: Patch, asked: Asked) -> Patch:

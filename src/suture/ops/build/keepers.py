@@ -1,0 +1,90 @@
+"""
+Functions that may have kept something of a value that changes: in an attribute, in a cache, by handing it to a method of theirs.
+
+They ran, or didn't, whenever the program called them: what they kept can't be found from the source, but they can be named.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from suture.ops.build import nodes
+from suture.ops.build.nodes import FunctionNode
+from suture.ops.build.readers import Readers
+from suture.ops.build.tree import Source
+from suture.patch import Change
+
+__all__ = ["keepers"]
+
+_CACHES = frozenset(("lru_cache", "cache", "cached_property", "memoize"))
+_OWN = frozenset(("self", "cls", "super"))
+
+
+def keepers(readers: Readers, home: Source, change: Change) -> list[str]:
+    """
+    Who may have kept something of a changed value.
+
+    Returns:
+        "m:C.method (m.py:12)", each once.
+    """
+    name, in_place = change.target.name, change.decision is not None and change.decision.rule == "merge"
+    found: dict[str, None] = {}
+    sources = {s.path: s for s in readers.containing(name)}
+    taken: dict[str, set[str]] = {home.path: {name}} if not change.scope.classes else {}
+    for other, path in readers.took(home.module, name) if not change.scope.classes else ():
+        taken.setdefault(path, set()).add(other)
+        sources.setdefault(path, readers.file(path))
+    for source in sources.values():
+        for title, function in _functions(source.tree.body, ()):
+            names = taken.get(source.path, set()) - _local(function)
+            if _keeps(function, partial(_reads, readers, source, names, home, change), in_place):
+                found[f"{source.module}:{title} ({source.path}:{function.lineno})"] = None
+    return list(found)
+
+
+def _functions(body: list[ast.stmt], classes: tuple[str, ...]) -> Iterator[tuple[str, FunctionNode]]:
+    for node in nodes.statements(body):
+        if isinstance(node, FunctionNode):
+            yield ".".join([*classes, node.name]), node
+        elif isinstance(node, ast.ClassDef):
+            yield from _functions(node.body, (*classes, node.name))
+
+
+def _local(function: FunctionNode) -> set[str]:
+    """Names that are the function's own."""
+    args = function.args
+    own = {a.arg for a in [*args.posonlyargs, *args.args, *args.kwonlyargs, *filter(None, (args.vararg, args.kwarg))]}
+    own |= {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    shared = {n for s in ast.walk(function) if isinstance(s, ast.Global) for n in s.names}
+    return own - shared
+
+
+def _reads(readers: Readers, source: Source, names: set[str], home: Source, change: Change, node: ast.AST) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id in names and isinstance(node.ctx, ast.Load)
+    if not isinstance(node, ast.Attribute) or node.attr != change.target.name or not isinstance(node.ctx, ast.Load):
+        return False
+    if change.scope.classes:
+        return nodes.last_name(node.value) in (change.scope.classes[-1], "self", "cls")
+    return readers.means(source, node) == f"{home.module}.{change.target.name}"
+
+
+def _keeps(function: FunctionNode, reads: Callable[[ast.AST], bool], in_place: bool) -> bool:
+    if _CACHES & set(nodes.decorators(function)) and any(reads(n) for s in function.body for n in ast.walk(s)):
+        return True
+    shared = {n for s in ast.walk(function) if isinstance(s, ast.Global) for n in s.names}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            held = any(
+                isinstance(t, ast.Attribute | ast.Subscript) or (isinstance(t, ast.Name) and t.id in shared) for t in targets
+            )
+            if held and not (in_place and reads(node.value)) and any(map(reads, ast.walk(node.value))):
+                return True
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
+            owner = nodes.last_name(node.value.func.value)
+            if owner in _OWN and any(map(reads, ast.walk(node.value))):
+                return True
+    return False

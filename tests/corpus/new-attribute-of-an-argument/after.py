@@ -1,0 +1,6 @@
+class Conn:
+    def __init__(self, host):
+        self.host = host
+
+    def send(self):
+        return self.host

@@ -1,0 +1,157 @@
+"""Choices of a person: from a file, or beside the code; what they do in a live process; bad ones are refused with their place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import suture
+from suture.errors import Refused
+from suture.ops.build import build
+from suture.ops.build.decisions import FILE, Decisions
+from suture.ops.cli.main import main
+from suture.patch import Patch, dump, load
+
+
+@pytest.fixture
+def made(tmp_path: Path):
+    """Build a patch of m.py with the choices of a file's text."""
+
+    def make(old: str, new: str, decisions: str = "") -> Patch:
+        for side, text in (("old", old), ("new", new)):
+            (tmp_path / side).mkdir(exist_ok=True)
+            (tmp_path / side / "m.py").write_text(text)
+        file = tmp_path / FILE
+        file.write_text(decisions)
+        return build(tmp_path / "old", tmp_path / "new", name="fix", decisions=Decisions.read(file))
+
+    return make
+
+
+def codes(patch: Patch) -> list[str]:
+    assert not any(f.code == "builder-fault" for f in patch.left_out), patch.left_out
+    return [f.code for f in (*patch.left_out, *patch.remarks)]
+
+
+OLD = "seen = []\ndef register(x):\n    seen.append(x)\n"
+
+
+def test_statement_without_a_choice_says_what_can_be_chosen(made) -> None:
+    """As a line to put into the file."""
+    patch = made(OLD, f"{OLD}register(1)\n")
+    assert codes(patch) == ["top-level-statement"]
+    assert "`m: register(1) = run-once` or `skip`" in patch.left_out[0].hint
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_run_once(made, beside: bool, world: Any) -> None:
+    """It is in the patch with who chose it, and survives the file."""
+    line = "register(1)  # suture: run-once it is needed\n" if beside else "register(1)\n"
+    text = "" if beside else "# ours\n\nm: register(1) = run-once  # it is needed\n"
+    patch = made(OLD, f"{OLD}{line}", text)
+    assert codes(patch) == ["decided"]
+    (change,) = patch.changes
+    assert change.decision is not None
+    assert (change.decision.rule, change.decision.by, change.decision.why) == ("run-once", "person", "it is needed")
+    assert load(dump(patch)) == patch
+
+
+def test_run_once_in_a_process(world: Any) -> None:
+    """With names that the patch adds; once; its revert says nothing of it, takes back names only."""
+    m = world.module(OLD)
+    patch = world.patch(f"{OLD}def more():\n    return 5\nregister(more())  # suture: run-once\n")
+    assert suture.plan(patch).ok
+    assert m.seen == []
+    report = suture.apply(patch)
+    assert report.ok, report.words()
+    assert m.seen == [5]
+    assert "evaluated" in {f.code for f in report.findings}
+    assert suture.revert(report.patch_id).ok
+    assert (m.seen, hasattr(m, "more")) == ([5], False)
+
+
+def test_skip(made) -> None:
+    """Nothing is carried, and that is said."""
+    patch = made(OLD, f"{OLD}register(1)\n", "m: register(1) = skip\n")
+    assert (codes(patch), patch.changes) == (["decided", "no-change"], ())
+
+
+@pytest.mark.parametrize(("choice", "value"), [("evaluate", 2), ("skip", 1)])
+def test_value(world: Any, choice: str, value: int) -> None:
+    """Made by a call that may do more; by choice it is worked out again, or keeps what it has."""
+    text = "class A:\n    def __init__(self, n):\n        self.n = n\nX = A({})  # suture: {}\ndef f():\n    return {}\n"
+    m = world.module(text.format(1, choice, 1))
+    before = m.X
+    report = suture.apply(world.patch(text.format(2, choice, 2)))
+    assert report.ok, report.words()
+    assert (m.X.n, m.f()) == (value, 2)
+    assert suture.revert(report.patch_id).ok
+    assert m.X is before
+
+
+@pytest.mark.parametrize(("choice", "said"), [("carry", "value-stale"), ("skip", "decided")])
+def test_value_with_a_reader_that_stays(made, choice: str, said: str) -> None:
+    """By choice it goes without its reader, or not at all."""
+    text = "X = {}\n@d(X)\ndef f():\n    pass\n"
+    patch = made(text.format(1), text.format(2), f"m:X = {choice}\n")
+    assert said in codes(patch)
+    assert not patch.left_out
+    assert [str(c.target) for c in patch.changes] == (["m:X"] if choice == "carry" else [])
+
+
+def test_what_nothing_asks_for_is_said(made) -> None:
+    """A decision that is out of date."""
+    assert codes(made("", "X = 1\n", "m:Y = skip\n")) == ["decision-unused"]
+
+
+@pytest.mark.parametrize("line", ["m:X", "m:X = perhaps", " = skip", "m:X=skip"])
+def test_bad_line_is_refused(tmp_path: Path, line: str) -> None:
+    """With its place."""
+    file = tmp_path / FILE
+    file.write_text(f"# ours\n{line}\n")
+    with pytest.raises(Refused) as raised:
+        Decisions.read(file)
+    assert (raised.value.code, raised.value.target) == ("bad-decision", f"{file}:2")
+
+
+def test_choice_that_does_not_fit_is_an_error(made) -> None:
+    """A statement can't be merged."""
+    assert "bad-decision" in codes(made(OLD, f"{OLD}register(1)\n", "m: register(1) = evaluate\n"))
+
+
+def test_the_command_finds_the_file_of_the_new_tree(tmp_path: Path, capsys) -> None:
+    """Or takes the one that is named."""
+    for side, text in (("old", OLD), ("new", f"{OLD}register(1)\n")):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "m.py").write_text(text)
+    argv = ["build", str(tmp_path / "old"), str(tmp_path / "new"), "-o", str(tmp_path / "fix.suture")]
+    assert main(argv) == 1
+    (tmp_path / "mine").write_text("m: register(1) = run-once\n")
+    assert main([*argv, "--decisions", str(tmp_path / "mine")]) == 0
+    (tmp_path / "new" / FILE).write_text("m: register(1) = run-once\n")
+    assert main(argv) == 0
+    assert main(["lint", str(tmp_path / "old"), str(tmp_path / "new"), "--require", "decided"]) == 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("block", "fits"),
+    [
+        ("if hasattr(os, 'x'):\n    Y = 1\nelse:\n    Y = 2\n", True),
+        ("try:\n    import json\nexcept ImportError:\n    json = None\n", True),
+        ("if X:\n    def f(a=1):\n        return a\n", True),
+        ("if X:\n    X = 2\n", False),
+        ("if X:\n    print(1)\n", False),
+        ("if X():\n    Y = 1\n", False),
+        ("for y in X:\n    pass\n", False),
+        ("with X:\n    Y = 1\n", False),
+        ("if X:\n    from os import *\n", False),
+    ],
+)
+def test_a_block_that_only_makes_new_names_is_run(made, block: str, fits: bool) -> None:
+    """Which of them depends on the process, so it runs there."""
+    patch = made("import os\nX = 1\n", f"import os\nX = 1\n{block}")
+    assert [c.decision.rule for c in patch.changes if c.decision] == (["run-once"] if fits else [])
+    assert bool(patch.left_out) is not fits
