@@ -442,6 +442,13 @@ def equal(here: Path, before: str, after: str, expression: str) -> None:
 
 FOUND = {
     "an added class reads the new constant": ("C = 1\n", "C = 2\nclass A:\n    level = (C, 0)\n", "A.level"),
+    "an added default reads the new constant": (
+        "C = 1\nclass A:\n    pass\n",
+        "C = 2\nclass A:\n    def f(self, a=C):\n        return a\n",
+        "A().f()",
+    ),
+    "an added attribute reads the new constant": ("C = 1\nclass A:\n    pass\n", "C = 2\nclass A:\n    level = C\n", "A.level"),
+    "an added comprehension reads the new constant": ("C = 1\n", "C = 2\nD = [C for _ in (1,)]\n", "D"),
     "a lambda with another body and a default that a constant gives": (
         "C = 2\nf = lambda b=C: (1, b)\n",
         "C = 1\nf = lambda b=C: (0, b)\n",
