@@ -30,6 +30,7 @@ _NOISE |= frozenset(
 )
 _NOISE |= frozenset(("__warningregistry__", "__abstractmethods__", "_abc_impl", "__orig_bases__", "__parameters__"))
 _ADDRESS = re.compile(r"\b\d{12,}\b|0x[0-9a-f]{8,}")  # of an object, as some frameworks make keys of them
+_FOLDERS: list[str] = []  # where the release and what it needs are
 _DEPTH, _SHOWN = 6, 160
 
 
@@ -77,20 +78,20 @@ def values(tree: Path) -> dict[str, str]:
     for name, module in sorted(sys.modules.items()):
         file = vars(module).get("__file__") if type(module) is types.ModuleType else None
         if type(file) is str and os.path.realpath(file).startswith(root):
-            _space(f"{name}:", vars(module), name, out, root)
+            _space(f"{name}:", vars(module), name, out)
     return out
 
 
-def _space(prefix: str, space: Any, module: str, out: dict[str, str], root: str, depth: int = 0) -> None:
+def _space(prefix: str, space: Any, module: str, out: dict[str, str], depth: int = 0) -> None:
     for key, value in list(space.items()):
         if type(key) is not str or key in _NOISE:
             continue
-        out[prefix + key] = shown(value).replace(root, "<tree>/")
+        out[prefix + key] = shown(value)
         inner = value.__func__ if type(value) in (staticmethod, classmethod) else value
         if type(inner) is types.FunctionType and inner.__module__ == module:
             made = (inner.__defaults__, inner.__kwdefaults__)
             if made != (None, None):
-                out[f"{prefix}{key}()"] = shown(made).replace(root, "<tree>/")
+                out[f"{prefix}{key}()"] = shown(made)
         elif (
             issubclass(type(value), type)
             and value.__module__ == module
@@ -98,7 +99,7 @@ def _space(prefix: str, space: Any, module: str, out: dict[str, str], root: str,
             and value.__qualname__.rpartition(".")[2] == key
         ):
             out[f"{prefix}{key}(bases)"] = shown(value.__bases__)
-            _space(f"{prefix}{key}.", vars(value), module, out, root, depth + 1)
+            _space(f"{prefix}{key}.", vars(value), module, out, depth + 1)
 
 
 def shown(value: Any, depth: int = 0) -> str:
@@ -106,6 +107,8 @@ def shown(value: Any, depth: int = 0) -> str:
     kind = type(value)
     if kind in _PLAIN:
         text = _ADDRESS.sub("<address>", repr(value))
+        for folder in _FOLDERS:
+            text = text.replace(folder, "<folder>")
         return text if len(text) <= _SHOWN or depth else f"{text[:_SHOWN]}... ({len(text)}, {hash_of(text)})"
     if issubclass(kind, type):  # not isinstance: a lazy object would be made by the question
         return f"<class {value.__module__}.{value.__qualname__}>"
@@ -172,7 +175,6 @@ def patched(task: rig.Row) -> Iterator[tuple[str, Any]]:
     import suture
 
     yield "fresh", drifts(task["old"])
-    yield "before", drifts(task["new"])
     yield "values", {"before": values(Path(task["tree"]))}
     began = time.perf_counter()
     yield "plan", asked(suture.plan(task["patch"], partial=task["partial"]))
@@ -198,6 +200,8 @@ def patched(task: rig.Row) -> Iterator[tuple[str, Any]]:
 def main(task: rig.Row) -> rig.Row:
     """All that one process does."""
     warnings.simplefilter("ignore")
+    sys.argv = ["program"]
+    _FOLDERS[:] = task["path"]
     step = "start"
     row: rig.Row = {}
     try:

@@ -15,6 +15,7 @@ Modules of the releases are imported here: their authors' code runs, with your r
 from __future__ import annotations
 
 import argparse
+import ast
 import hashlib
 import json
 import re
@@ -35,6 +36,7 @@ CHILD = str(rig.HERE / "released.py")
 LIST = rig.HERE / "releases.json"
 CACHE = rig.HERE / ".releases"
 LIMIT_S = 300.0
+ENV = {"PYTHONHASHSEED": "0"}  # values made from sets are the same in both processes
 PIP = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "-q"]
 OFFLINE = re.compile(
     r"Max retries|ConnectionError|name resolution|unreachable|ProxyError|timed? ?out|SSLError|CERTIFICATE", re.IGNORECASE
@@ -156,7 +158,6 @@ class Result:
     Attributes:
         carried: Changes in the patch.
         left: Codes of what the build leaves out, one a finding.
-        remarks: Codes of its other findings.
         applied: "ok", or the codes that stood in the way.
         states: Modules by what drift says of them.
         kept: Names that differ, and a finding says so.
@@ -168,7 +169,6 @@ class Result:
     skipped: str = ""
     carried: int = 0
     left: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
     applied: str = "-"
     states: dict[str, int] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
@@ -185,32 +185,27 @@ class Result:
 
 def measured(pair: Pair, shelf: Shelf, python: str, log: str) -> Result:
     """Everything of one pair."""
-    result = Result(pair)
     try:
         old, new = shelf.release(pair.name, pair.old), shelf.release(pair.name, pair.new)
-        needed = shelf.dependencies(old)
-        with rig.scratch() as here:
-            patch = here / "p.suture"
-            built = _built(pair, old / "tree", new / "tree", patch, python, result)
-            row = {"tree": str(old / "tree"), "old": str(old / "tree"), "new": str(new / "tree"), "patch": str(patch),
-                   "path": [str(old / "tree"), str(old / "info"), str(needed / "all")], "partial": bool(result.left),
-                   "setup": pair.setup, "use": pair.use}  # fmt: skip
-            if not patch.exists():
-                return result
-            live = rig.run_child(CHILD, python, row, limit_s=LIMIT_S, flags=["-S"])
-            needed = shelf.dependencies(new)
-            row = {k: v for k, v in row.items() if k not in ("patch", "old", "new")}
-            row |= {"tree": str(new / "tree"), "path": [str(new / "tree"), str(new / "info"), str(needed / "all")]}
-            fresh = rig.run_child(CHILD, python, row, limit_s=LIMIT_S, flags=["-S"])
-        rig.log_row(log, {"pair": str(pair), "built": built, "live": live, "fresh": fresh})
-        _judge(result, built, live, fresh)
+        needs = [shelf.dependencies(old), shelf.dependencies(new)]
     except Skipped as error:
-        result.skipped = str(error)
-    return result
+        return Result(pair, skipped=str(error))
+    row: rig.Row = {"pair": str(pair), "live": {}, "fresh": {}}
+    with rig.scratch() as here:
+        patch = here / "p.suture"
+        row |= _built(old / "tree", new / "tree", patch, python)
+        if patch.exists():
+            task = {"setup": pair.setup, "use": pair.use}
+            sides = [task | {"tree": str(side / "tree"), "path": [str(side / "tree"), str(side / "info"), str(needed / "all")]}
+                     for side, needed in zip((old, new), needs)]  # fmt: skip
+            sides[0] |= {"old": str(old / "tree"), "new": str(new / "tree"), "patch": str(patch), "partial": bool(_left(row))}
+            row["live"], row["fresh"] = (rig.run_child(CHILD, python, t, limit_s=LIMIT_S, flags=["-S"], env=ENV) for t in sides)
+    rig.log_row(log, row)
+    return judged(pair, row, shelf)
 
 
-def _built(pair: Pair, old: Path, new: Path, patch: Path, python: str, result: Result) -> rig.Row:
-    """``suture build``, as an operator does it."""
+def _built(old: Path, new: Path, patch: Path, python: str) -> rig.Row:
+    """``suture build``, as an operator does it; what it says and its seconds."""
     command = [
         sys.executable,
         "-m",
@@ -226,25 +221,39 @@ def _built(pair: Pair, old: Path, new: Path, patch: Path, python: str, result: R
         python,
     ]
     began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env={"PYTHONPATH": str(rig.SOURCE)})
-    result.build_s = time.perf_counter() - began
     try:
-        row: rig.Row = json.loads(done.stdout)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env={"PYTHONPATH": str(rig.SOURCE)})
+        row: rig.Row = {"built": json.loads(done.stdout)}
+    except subprocess.TimeoutExpired:
+        row = {"broke": f"not done in {LIMIT_S:g} s"}
     except ValueError:
-        result.wrong.append(f"build broke: {(done.stderr.strip().splitlines() or ['?'])[-1][:120]}")
-        return {}
-    result.carried = len(row["carried"])
-    result.left = [f["code"] for f in row["findings"] if f["severity"] == "error"]
-    result.remarks = [f["code"] for f in row["findings"] if f["severity"] != "error"]
-    return row
+        row = {"broke": (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1][:120]}
+    return row | {"build_s": time.perf_counter() - began}
 
 
-def _judge(result: Result, built: rig.Row, live: rig.Row, fresh: rig.Row) -> None:
-    if "apply" not in live or "error" in live:
-        result.applied = "-"
+def _left(row: rig.Row) -> list[str]:
+    return [f["code"] for f in row.get("built", {}).get("findings", ()) if f["severity"] == "error"]
+
+
+def judged(pair: Pair, row: rig.Row, shelf: Shelf) -> Result:
+    """What a row says."""
+    result = Result(pair, left=_left(row), build_s=row.get("build_s", 0.0))
+    if "built" not in row:
+        result.wrong.append(f"build broke: {row['broke']}")
+        return result
+    result.carried = len(row["built"]["carried"])
+    if row["live"]:
+        trees = [shelf.folder / "releases" / f"{pair.name}-{v}" / "tree" for v in (pair.old, pair.new)]
+        _judge(result, row["built"], row["live"], row["fresh"], trees)
+    return result
+
+
+def _judge(result: Result, built: rig.Row, live: rig.Row, fresh: rig.Row, trees: list[Path]) -> None:
+    if "apply" not in live:
         result.wrong.append(f"child: {live.get('error', 'said nothing')}")
-        if "apply" not in live:
-            return
+        return
+    if "error" in live:  # the program goes on after the patch; with a part of it alone it may not
+        (result.kept if result.left else result.wrong).append(f"child: {live['error']}")
     errors = sorted({f[0] for f in live["apply"]["findings"] if f[1] == "error"})
     result.applied = "ok" if live["apply"]["ok"] else " ".join(errors) or live["apply"]["state"]
     result.apply_s = live.get("apply_s", 0.0)
@@ -260,7 +269,7 @@ def _judge(result: Result, built: rig.Row, live: rig.Row, fresh: rig.Row) -> Non
         return
     if "revert" in live and not live["revert"]["ok"]:
         result.wrong.append(f"not reverted: {live['revert']['findings'][:2]}")
-    said = Said(built["findings"], live["apply"]["findings"])
+    said = Said(built["findings"], live["apply"]["findings"], trees)
     result.states = live["after"]["states"]
     for target, kind, is_now, expected in live["after"]["differs"]:
         if (target, kind, is_now, expected) in known:
@@ -298,7 +307,8 @@ def _is_import(text: str | None) -> bool:
 class Said:
     """What the findings of a build and an apply are about."""
 
-    def __init__(self, built: Iterable[rig.Row], applied: Iterable[list[str]]) -> None:
+    def __init__(self, built: Iterable[rig.Row], applied: Iterable[list[str]], trees: list[Path]) -> None:
+        self.trees = trees
         self.targets: set[str] = set()
         self.modules: set[str] = set()
         rows = [(f["code"], f["target"], f["message"], json.dumps(f.get("evidence", {}))) for f in built]
@@ -314,6 +324,12 @@ class Said:
         elif ":" in target and ".py" not in target:
             module, _, names = target.partition(":")
             self.targets |= {f"{module}:{name.strip()}" for name in names.split(",")}
+        elif found := re.fullmatch(r"(.+\.py):(\d+)", target):
+            for tree in self.trees:
+                self.targets |= {f"{_dotted(found[1])}:{name}" for name in names_at(tree / found[1], int(found[2]))}
+        if code == "new-attribute":  # what objects that exist find in their class
+            above = target.rpartition(".")[0]
+            self.targets |= {f"{above}.{name}" for name in re.findall(r"self\.(\w+)", words)}
         # Names that a finding lists: what was computed with a value that is left out, what ran with it.
         if code in ("value-stale", "value-computed", "removed-kept", "import-changed", "star-import-added", "redefined"):
             self.targets |= set(re.findall(r"[\w.]+:[A-Za-z_][\w.]*", words))
@@ -324,6 +340,23 @@ class Said:
         parts = name.split(".")
         above = {f"{module}:{'.'.join(parts[:n])}" for n in range(1, len(parts) + 1)}
         return module in self.modules or bool(above & self.targets) or any(t.startswith(f"{target}.") for t in self.targets)
+
+
+def names_at(path: Path, line: int) -> set[str]:
+    """Names that the statement at a line binds, with the classes that it is in."""
+    if not path.exists():
+        return set()
+    prefix, body = "", ast.parse(path.read_bytes()).body
+    while True:
+        here = next((n for n in body if n.lineno <= line <= (n.end_lineno or n.lineno)), None)
+        if isinstance(here, ast.ClassDef) and line > here.lineno:
+            prefix, body = f"{prefix}{here.name}.", here.body
+        elif here is None:
+            return {prefix.rstrip(".")} if prefix else set()
+        elif isinstance(here, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            return {prefix + here.name}
+        else:
+            return {prefix + n.id for n in ast.walk(here) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
 def _dotted(path: str) -> str:
@@ -396,7 +429,8 @@ def summary(results: list[Result]) -> None:
     alone = Counter(next(iter(set(r.left))) for r in done if len(set(r.left)) == 1)
     findings = Counter(c for r in done for c in r.left)
     rows = [[c, share(n, count), str(alone[c]), str(findings[c])] for c, n in stands.most_common()]
-    rig.table("what stands in the way", ["finding", "of the pairs", "alone", "findings"], rows)
+    if rows:
+        rig.table("what stands in the way", ["finding", "of the pairs", "alone", "findings"], rows)
 
 
 def share(part: int, of: int) -> str:
@@ -418,6 +452,7 @@ def main() -> int:
     parser.add_argument("--python", default=sys.executable, help="interpreter that is measured")
     parser.add_argument("--most", type=int, default=8, metavar="N", help="lines a pair on what nothing explains")
     parser.add_argument("--json", default="", metavar="FILE", help="append each raw row, as JSON lines")
+    parser.add_argument("--again", default="", metavar="FILE", help="measure nothing: the tables from rows that --json kept")
     args = parser.parse_args()
     if not rig.version_of(args.python):
         raise SystemExit(f"{args.python}: not a CPython that runs")
@@ -426,6 +461,10 @@ def main() -> int:
     results = []
     wanted = pairs(args.only, few=args.few)
     wanted = wanted[: args.limit] if args.limit else wanted
+    if args.again:
+        rows = [json.loads(line) for line in Path(args.again).read_text(encoding="utf-8").splitlines()]
+        results = [judged(pair, row, shelf) for row in rows for pair in wanted if str(pair) == row["pair"]]
+        wanted = []
     for at, pair in enumerate(wanted, 1):
         print(f"{at} of {len(wanted)}: {pair}", file=sys.stderr, flush=True)
         results.append(measured(pair, shelf, args.python, args.json))
