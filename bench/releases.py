@@ -37,7 +37,7 @@ LIST = rig.HERE / "releases.json"
 CACHE = rig.HERE / ".releases"
 LIMIT_S = 300.0
 ENV = {"PYTHONHASHSEED": "0"}  # values made from sets are the same in both processes
-PIP = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "-q"]
+PIP = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "-q", "--retries", "2", "--timeout", "30"]
 OFFLINE = re.compile(
     r"Max retries|ConnectionError|name resolution|unreachable|ProxyError|timed? ?out|SSLError|CERTIFICATE", re.IGNORECASE
 )
@@ -94,6 +94,7 @@ class Shelf:
     def __init__(self, folder: Path, python: str) -> None:
         self.folder, self.python = folder, python
         self.version = rig.version_of(python).rstrip("t")
+        self.is_offline = False
 
     def release(self, name: str, version: str) -> Path:
         """A folder with ``tree`` (the files as they are installed) and ``info`` (metadata)."""
@@ -138,13 +139,16 @@ class Shelf:
         return fresh
 
     def _pip(self, *words: str) -> None:
+        if self.is_offline:
+            raise Skipped("offline")
         try:
             done = subprocess.run([*PIP, *words], capture_output=True, text=True, timeout=300)
         except subprocess.TimeoutExpired as error:
             raise Skipped("pip took longer than 300 s") from error
         if done.returncode:
             errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-            raise Skipped("offline" if OFFLINE.search(done.stderr) else errors[-1][:100])
+            self.is_offline = bool(OFFLINE.search(done.stderr))  # the others needn't be tried then
+            raise Skipped("offline" if self.is_offline else errors[-1][:100])
 
 
 # ---------------------------------------------------------------- one pair
