@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: help demo demo-web test long bench lint format types bare docs coverage matrix clean
+.PHONY: help demo demo-web test long bench releases releases-few lint format types bare docs coverage matrix clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -44,6 +44,12 @@ long: $(STAMP)  ## 200 processes killed in the midst of an apply over 8, and 64 
 bench: $(STAMP)  ## every benchmark, short; each prints a table with its peers
 	$(BIN)/python bench/run.py --quick
 
+releases: $(STAMP)  ## adjacent releases of other people's distributions through build, a live process and drift (a quarter of an hour; ARGS="--only flask")
+	$(BIN)/python bench/releases.py $(ARGS)
+
+releases-few: $(STAMP)  ## six of them, under a minute once they are fetched; skipped by name offline
+	$(BIN)/python bench/releases.py --few $(ARGS)
+
 lint: $(STAMP)  ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check src tests bench examples/arena examples/web
@@ -68,4 +74,4 @@ matrix: $(STAMP)  ## the tests run by each Python, with nox
 	$(BIN)/nox
 
 clean:  ## remove what these commands made
-	rm -rf $(VENV) $(VENV)-tools .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage* bench/.venv $(WEB_VENV)
+	rm -rf $(VENV) $(VENV)-tools .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .coverage* bench/.venv bench/.releases $(WEB_VENV)

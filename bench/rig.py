@@ -107,14 +107,23 @@ def _quiet(command: list[str]) -> bool:
 # ---------------------------------------------------------------- children
 
 
-def run_child(script: str, python: str, task: Row, *, limit_s: float, realtime: bool = False, flags: Sequence[str] = ()) -> Row:
+def run_child(
+    script: str,
+    python: str,
+    task: Row,
+    *,
+    limit_s: float,
+    realtime: bool = False,
+    flags: Sequence[str] = (),
+    env: Row | None = None,
+) -> Row:
     """
     Run ``script --child TASK`` and read the JSON line that it ends with.
 
     Returns:
         Its row; one with ``error`` if it failed, was late or printed nothing.
     """
-    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | (env or {})
     env["PYTHONPATH"] = os.pathsep.join((str(SOURCE), str(HERE)))
     command = [python, *flags, script, "--child", json.dumps({**task, "realtime": realtime})]
     try:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from suture.ops.build import build
 from suture.ops.cli.main import VERBS
+from tutorials import Page, pid_of, plain, python_of
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "src" / "suture").rglob("*.py"))
@@ -152,3 +154,43 @@ def test_the_tutorial_is_true(tmp_path: Path) -> None:
     assert built.splitlines()[-1] in text
     printed = [line for line in run("program.py").splitlines() if re.fullmatch(r"[\d.]+", line)]
     assert printed == re.findall(r"^print\(total.*# ([\d.]+)", program, re.MULTILINE)
+
+
+def test_the_tutorial_of_a_pull_request_is_true(tmp_path: Path) -> None:
+    """Each of its commands prints what the page shows, and the service answers what it shows."""
+    text = (ROOT / "docs" / "tutorial" / "from-a-pull-request-to-production.md").read_text()
+    (tmp_path / "work").mkdir()
+    done = Page(text, tmp_path / "work", [sys.executable, "serve.py"], ROOT).run()
+    assert plain(done, pid_of(done), python_of(done)) == plain(text, pid_of(text), python_of(text))
+
+
+GUIDE = ROOT / "docs" / "how-to" / "write-a-change-that-can-be-hot-applied.md"
+EXAMPLE = re.compile(r"^```python\n# (before|after|instead)(?:: ([^\n]*))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def examples() -> list[tuple[str, list[str]]]:
+    """Code, and the texts before, after and instead."""
+    found = EXAMPLE.findall(GUIDE.read_text())
+    assert [f[0] for f in found] == ["before", "after", "instead"] * (len(found) // 3)
+    return [(found[i][1], [body for _, _, body in found[i : i + 3]]) for i in range(0, len(found), 3)]
+
+
+@pytest.mark.parametrize(("code", "texts"), examples(), ids=[code for code, _ in examples()])
+def test_examples_of_the_guide_are_true(code: str, texts: list[str], tmp_path: Path) -> None:
+    """The change as one would write it has the finding that is named; the other form is carried whole."""
+    sides = [tmp_path / name for name in ("before", "after", "instead")]
+    for side, text in zip(sides, texts, strict=True):
+        side.mkdir()
+        (side / "m.py").write_text(text)
+    first, second = (build(sides[0], side, name="p") for side in sides[1:])
+    assert code in {f.code for f in (*first.left_out, *first.remarks)}
+    assert not second.left_out, second.left_out
+    assert second.changes
+
+
+def test_the_guide_names_what_an_author_meets() -> None:
+    """Each error that the builder has about a change is in the guide, but for faults of ours and what has no way round in source."""
+    whole = FINDINGS.read_text()
+    said = re.findall(r"^### `([a-z-]+)`\nerror\b[^.]*· build", whole[whole.index("\n## What the builder") :], re.MULTILINE)
+    text = GUIDE.read_text()
+    assert [c for c in said if f"`{c}`" not in text and c not in ("no-change", "too-deep", "builder-fault", "bad-decision")] == []
