@@ -254,9 +254,11 @@ def bound_often(body: Iterable[ast.stmt]) -> frozenset[str]:
 
 
 def reads_through(source: Source, node: ast.stmt) -> tuple[str, ...]:
-    """Imported names that the statement reads attributes of."""
-    bases = {n.value.id for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)}
-    return tuple(sorted(bases & source.imported))
+    """Names of the module's top level that decide how the statement is compiled: imports it reads attributes of, ``super``."""
+    bases = {n.value.id for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)} & source.imported
+    if source.mentions_super and any(isinstance(n, ast.Name) and n.id == "super" for n in ast.walk(node)):
+        bases.add("super")
+    return tuple(sorted(bases))
 
 
 def last_name(node: ast.expr) -> str:
