@@ -143,6 +143,8 @@ def test_without_findings_the_carried_changes_are_the_new_module(texts: tuple[st
             "if TYPE_CHECKING:\n    from t import a, b\nelse:\n    a = 1\n",
             "if TYPE_CHECKING:\n    from t import b\nelse:\n    a = 1\n",
         ),
+        ("from t import a, b\n", "from t import a\ndef b(): pass\n"),
+        ("def b(): pass\n", "from t import a, b\n"),
         ("if __name__ == '__main__':\n    import a\n", "if __name__ == '__main__':\n    import a, b\n"),
     ],
 )

@@ -547,8 +547,9 @@ class _Differ:
             target = f"{source.module}:{scope.dotted(name)}"
         else:
             target = evidence["place"]
-            if isinstance(node, ast.Import | ast.ImportFrom) and len(node.names) == 1:  # the one name, not its whole line
-                evidence["alias"] = node.names[0].asname or node.names[0].name
+        for one in (new, old):
+            if isinstance(one, ast.Import | ast.ImportFrom) and len(one.names) == 1:  # the one name, not the whole line
+                evidence.setdefault("alias", one.names[0].asname or one.names[0].name)
         self.out.findings.append(Finding(code, severity, target, message, hint, evidence))
 
 
