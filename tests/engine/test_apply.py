@@ -418,6 +418,20 @@ def test_patches_stack_and_come_off_in_order(world: Any) -> None:
     assert m.f() == 1
 
 
+def test_a_class_in_a_function_that_an_older_patch_moved(world: Any) -> None:
+    """The live class knows the line that it was first at (3.13+); the patch on top was built where it stands now."""
+    made = "def g():\n    class A:\n        x = 'old'\n    return A\n"
+    m = world.module(f"def f():\n    return 1\n{made}")
+    applied(suture.apply(world.replace(("return 1", "y = 1\n    return y"))))
+    world.becomes(f"def f():\n    y = 1\n    return y\n{made}")
+    second = applied(suture.apply(world.replace(("'old'", "'new'"))))
+    assert m.g().x == "new"
+    assert getattr(m.g(), "__firstlineno__", 5) == 5
+    assert suture.revert(second.patch_id).ok
+    assert m.g().x == "old"
+    assert getattr(m.g(), "__firstlineno__", 4) == 4
+
+
 def test_cumulative_patch_replaces(world: Any) -> None:
     """A patch built from the source before an older patch takes its place, if it covers it."""
     m = world.module("def f():\n    return 1\ndef g():\n    return 1\n")

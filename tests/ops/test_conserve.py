@@ -6,6 +6,7 @@ import ast
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -126,6 +127,38 @@ def test_without_findings_the_carried_changes_are_the_new_module(texts: tuple[st
     if not found.findings:
         text = rebuilt(old, new, found.changes)
         assert sorted(map(ast.dump, _plain(ast.parse(text)))) == sorted(map(ast.dump, _plain(new.tree)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("from t import b, a\nX = 1\n", "from t import a, b\nX = 1\n"),
+        ("from t import b, c, a\n", "from t import a\nfrom t import b, c\n"),
+        ("import b.x, a\n", "import a, b.x\n"),
+        (
+            "if TYPE_CHECKING:\n    from t import a\nelse:\n    a = 1\n",
+            "if TYPE_CHECKING:\n    from t import a, b\nelse:\n    a = 1\n",
+        ),
+        (
+            "if TYPE_CHECKING:\n    from t import a, b\nelse:\n    a = 1\n",
+            "if TYPE_CHECKING:\n    from t import b\nelse:\n    a = 1\n",
+        ),
+        ("from t import a, b\n", "from t import a\ndef b(): pass\n"),
+        ("def b(): pass\n", "from t import a, b\n"),
+        ("if __name__ == '__main__':\n    import a\n", "if __name__ == '__main__':\n    import a, b\n"),
+    ],
+)
+def test_names_of_one_import_are_counted_one_by_one(old: str, new: str) -> None:
+    """In any order; a finding about one of them says nothing of the others."""
+    sides = Source("m.py", "m", old), Source("m.py", "m", new)
+    found = diff(*sides)
+    assert unexplained(*sides, found.changes, found.findings) == []
+
+
+def test_a_lost_name_of_an_import_is_seen() -> None:
+    """Whatever its order."""
+    old, new = Source("m.py", "m", "from t import b, a\n"), Source("m.py", "m", "from t import a, b, c\n")
+    assert unexplained(old, new, [], []) == ["m.py:1 import t.c as c"]
 
 
 def _plain(tree: ast.Module) -> list[ast.stmt]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from suture.errors import Refused
 from suture.ops.build import build
+from suture.ops.build.tree import Tree
 from suture.patch import Kind, Patch
 
 CLASS = "class A:\n"
@@ -312,6 +314,28 @@ def test_module_names(made, path: str, module: str, others: list[str]) -> None:
     rest = dict.fromkeys(others, "")
     patch = made({path: "def f(): return 1\n", **rest}, {path: "def f(): return 2\n", **rest})
     assert [(str(c.target), c.target.path) for c in patch.changes] == [(f"{module}:f", path)]
+
+
+def test_a_module_keeps_the_name_that_it_has_in_the_process(made) -> None:
+    """A package of the old version may be a namespace in the new one: the file is the same module, its imports too."""
+    text = "from .b import x\nfrom ..c import y\ndef f(): return {}\n"
+    old = {"a/__init__.py": "", "a/v/__init__.py": "", "a/v/m.py": text.format(1)}
+    patch = made(old, {"a/__init__.py": "", "a/v/m.py": text.format(2)})
+    assert [str(c.target) for c in patch.changes] == ["a.v.m:f"]
+    assert not [f for f in patch.left_out if f.code == "builder-fault"]
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")
+def test_links_that_lead_nowhere_or_in_a_circle_are_not_followed(tmp_path: Path) -> None:
+    """Nor links to folders; a link to a file is a file."""
+    for side in ("old", "new"):
+        (tmp_path / side / "p").mkdir(parents=True)
+        (tmp_path / side / "p" / "m.py").write_text(f"x = '{side}'\n")
+        (tmp_path / side / "p" / "n.py").symlink_to("m.py")
+        (tmp_path / side / "p" / "up").symlink_to("..")
+        (tmp_path / side / "self.py").symlink_to("self.py")
+        (tmp_path / side / "gone.py").symlink_to("nowhere.py")
+    assert list(Tree(tmp_path / "old").files) == ["p/m.py", "p/n.py"]
 
 
 def test_what_holds_no_source_is_not_looked_into(made) -> None:

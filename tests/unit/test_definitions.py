@@ -12,6 +12,7 @@ import pytest
 from suture.engine.facts import (
     Definition,
     alike,
+    code_at,
     compile_text,
     fingerprint,
     inner_codes,
@@ -242,6 +243,24 @@ def test_methods_are_compiled_in_their_classes(text: str, classes: tuple[str, ..
     assert made.code.co_firstlineno == 3
 
 
+@pytest.mark.parametrize("above", ["", "\n" * 40, "# said\n" * 400])
+@pytest.mark.parametrize("imports", [(), ("os", "sys")])
+def test_classes_inside_know_their_line(above: str, imports: tuple[str, ...]) -> None:
+    """What a definition's code is, it is in its file too: classes keep the line that they stand at (3.13+)."""
+    method = "    @staticmethod\n    def f():\n        class B:\n            class C: x = 1\n        return B\n"
+    lines = above.count("\n") + 1
+    module = compile(
+        f"{above}class A:\n{method}def g():\n\tclass D: pass\n\treturn D\nclass E: pass\n", "m.py", "exec", dont_inherit=True
+    )
+    made = compile_text(method, classes=("A",), line=lines + 1, imports=imports, filename="m.py")
+    assert made.code == code_at(module, ("A", "f"))
+    assert compile_text("def g():\n\tclass D: pass\n\treturn D\n", line=lines + 6, filename="m.py").code == code_at(module, ("g",))
+    whole = compile_text("class E: pass\n", line=lines + 9, imports=imports, filename="m.py").compile()
+    assert code_at(whole, ("E",)) == code_at(module, ("E",))
+    moved = compile_text(method, classes=("A",), filename="m.py").again(line=lines + 1).code
+    assert moved == made.code
+
+
 def test_an_indented_function_without_a_class() -> None:
     """One that stands in an ``if``."""
     made = compile_text("    def f():\n        return 1\n", line=5, imports=("os", "sys"))
@@ -263,6 +282,7 @@ def test_generic_functions_are_found_behind_their_parameters() -> None:
     [
         ("def f(:\n    pass\n", "syntax-error", "m.py:20"),
         ("def f():\n    return (\n", "syntax-error", "m.py:21"),
+        ("def f():\n    class A: pass\n    nonlocal q\n", "syntax-error", "m.py:22"),
         ("def f():\n    return\x00\n", "syntax-error", "m.py"),
         ("x = 1\ny = 2\n", "bad-patch", "m.py"),
         ("# nothing\n", "bad-patch", "m.py"),

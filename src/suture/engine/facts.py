@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
+import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from suture.errors import Refused
 from suture.patch import sha256
@@ -51,10 +53,13 @@ _OPTIMIZED = 0x1 | 0x2  # a function's body, not a class's or a module's
 _HAS_DOC = 0x4000000  # 3.13+
 _COMPREHENSIONS = frozenset(("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"))
 _GENERIC = "<generic parameters of "
+_CLASSES_KNOW_LINES = sys.version_info >= (3, 13)
+_CLASS = re.compile(r"^[ \t\f]*class\b", re.MULTILINE)
 
 Fingerprint = tuple[Any, ...]
 PATCH_MARK = "@"  # between the file name that patched code has and the id of its patch
 Path = tuple[tuple[str, int], ...]
+Tree = TypeVar("Tree", bound=ast.AST)
 
 
 # ---------------------------------------------------------------- code objects
@@ -319,8 +324,45 @@ class Definition:
     def compile(self) -> types.CodeType:
         """Code of the whole wrapped text, made anew at each call."""
         _, source = wrap(self.text, self.classes, self.imports)
+        if not self.keeps_lines:
+            return self.code_of(source)
+        return self.code_of(compile(source, self.filename, "exec", self.flags | ast.PyCF_ONLY_AST, dont_inherit=True))
+
+    def code_of(self, source: str | ast.Module) -> types.CodeType:
+        """Code of the whole wrapped text, or of its tree (which is moved), at its line in the file."""
+        source = source if isinstance(source, str) else self.in_place(source)
         code = compile(source, self.filename, "exec", self.flags, dont_inherit=True, optimize=self.optimize)
-        return shift_lines(code, self.line - 1 - self.wrapped)
+        return code if self.keeps_lines else shift_lines(code, self.line - 1 - self.wrapped)
+
+    @property
+    def keeps_lines(self) -> bool:
+        """True if a class in it keeps the line that it was compiled at, as a constant (3.13+)."""
+        return _CLASSES_KNOW_LINES and _CLASS.search(self.text) is not None
+
+    def in_place(self, tree: Tree) -> Tree:
+        """The same tree, a fresh one of this text, moved to its line in the file if it has to be compiled there."""
+        lines = self.line - 1 - self.wrapped
+        for node in ast.walk(tree) if lines and self.keeps_lines else ():
+            if hasattr(node, "lineno"):  # what was put around the text may come before the file's first line
+                node.lineno, node.end_lineno = max(1, node.lineno + lines), max(1, node.end_lineno + lines)  # type: ignore[attr-defined]
+        return tree
+
+    def again(self, *, optimize: int | None = None, flags: int | None = None, line: int | None = None) -> Definition:
+        """
+        The same text, compiled in another way.
+
+        Raises:
+            Refused: syntax-error.
+        """
+        return compile_text(
+            self.text,
+            classes=self.classes,
+            filename=self.filename,
+            line=self.line if line is None else line,
+            flags=self.flags if flags is None else flags,
+            optimize=self.optimize if optimize is None else optimize,
+            imports=self.imports,
+        )
 
     def doc(self) -> str | None:
         """The docstring as the compiler keeps it (3.13+ strips its indentation; -OO drops it)."""
@@ -405,22 +447,24 @@ def compile_text(
         Refused: syntax-error, with the line and a caret as evidence.
     """
     wrapped, source = wrap(text, classes, imports)
+    made = Definition(text, wrapped, None, classes, filename, flags, optimize, imports, line)
+    lines = line - 1 - wrapped
     try:
         tree = compile(source, filename, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
         rest()
-        module = compile(tree, filename, "exec", flags, dont_inherit=True, optimize=optimize)
+        lines -= made.keeps_lines and lines  # the compiler says where the tree stands then
+        module = made.code_of(tree)
     except (SyntaxError, ValueError) as error:
-        raise _syntax_error(error, filename, line - 1 - wrapped) from error
+        raise _syntax_error(error, filename, lines) from error
     body = inner_body(tree, wrapped, imports)
     if len(body) != 1:
         raise Refused("bad-patch", f"one statement is meant, {len(body)} were found", target=filename)
-    made = Definition(text, wrapped, None, classes, filename, flags, optimize, imports, line)
     node = body[0]
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return made
     return replace(
         made,
-        code=shift_lines(code_at(module, (*classes, node.name)), line - 1 - wrapped),
+        code=code_at(module, (*classes, node.name)),
         decorators=tuple(node.decorator_list),
         parameters=_shared(tuple(_parameters(node.args))),
         returns=node.returns,

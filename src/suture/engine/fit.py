@@ -64,6 +64,8 @@ def fit(
         )
     mangle = definition.classes[-1] if definition.classes else None
     how = {"filename": definition.filename, "flags": definition.flags, "optimize": definition.optimize}
+    if definition.keeps_lines:
+        here = definition.in_place(copy.deepcopy(here))
     made = fit_node(here, code, free, values, mangle=mangle, **how)  # type: ignore[arg-type]
     return shift_lines(made, code.co_firstlineno - made.co_firstlineno)
 

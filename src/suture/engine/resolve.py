@@ -16,7 +16,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from suture.engine.facts import Definition, Fingerprint, alike, compile_text, fingerprint, literal_value
+from suture.engine.facts import Definition, Fingerprint, alike, fingerprint, literal_value
 from suture.engine.frames import space_of
 from suture.engine.plan import Site, Work
 from suture.engine.walk import walk
@@ -269,13 +269,15 @@ class Resolver:
         before, after = work.before, work.after
         assert before is not None and before.code is not None and after.code is not None
         candidates = self.functions(work)
-        for optimize, flags in self._variants(before, candidates):
-            old = before if optimize < 0 and flags is None else _again(before, optimize, flags)
-            new = after if optimize < 0 and flags is None else _again(after, optimize, flags)
+        for optimize, flags, line in self._variants(before, candidates):
+            usual = optimize < 0 and flags is None and line is None
+            old = before if usual else before.again(optimize=optimize, flags=flags, line=line)
+            new = after if usual else after.again(optimize=optimize, flags=flags, line=line)
             for pool in (candidates, None):
                 sites = pool if pool is not None else self.elsewhere(work, before.code.co_name)
                 matching = self._among(sites, old)
                 if matching:
+                    new = new if line is None else after.again(optimize=optimize, flags=flags)
                     work.before, work.after, work.sites = old, new, matching
                     return
                 if self._among(sites, new):
@@ -283,12 +285,18 @@ class Resolver:
                     return
         raise self._no(work, candidates)
 
-    def _variants(self, before: Definition, candidates: list[Site]) -> Iterator[tuple[int, int | None]]:
-        """(optimize, ``__future__`` flags or None for the patch's own) that the live code may have been compiled with."""
-        yield -1, None
-        live = {s.function.__code__.co_flags & _FUTURE for s in candidates if s.function.__code__.co_name == before.code.co_name}  # type: ignore[union-attr]
-        flags = [None, *(f for f in live if f != before.flags)]
-        yield from ((optimize, f) for f in flags for optimize in (-1, 0, 1, 2) if (optimize, f) != (-1, None))
+    def _variants(self, before: Definition, candidates: list[Site]) -> Iterator[tuple[int, int | None, int | None]]:
+        """
+        What the live code may have been compiled with: optimize, ``__future__`` flags, line; None for the patch's own.
+
+        The line matters to classes inside (3.13+): an older patch may have moved a function that it didn't change.
+        """
+        yield -1, None, None
+        found = [s.function.__code__ for s in candidates if s.function.__code__.co_name == before.code.co_name]  # type: ignore[union-attr]
+        flags = [None, *(f for f in {c.co_flags & _FUTURE for c in found} if f != before.flags)]
+        lines = [None, *({c.co_firstlineno for c in found} - {before.line} if before.keeps_lines else ())]
+        for line in lines:
+            yield from ((o, f, line) for f in flags for o in (-1, 0, 1, 2) if (o, f, line) != (-1, None, None))
 
     def _among(self, sites: Iterable[Site], definition: Definition) -> list[Site]:
         """Sites whose function is what the definition says; one line in the file decides between equal ones."""
@@ -355,19 +363,6 @@ def _short(value: Fingerprint) -> str:
 
 
 _FUTURE = 0x1000000  # from __future__ import annotations
-
-
-def _again(definition: Definition, optimize: int, flags: int | None) -> Definition:
-    """The same text, compiled as ``-O`` or ``-OO`` would, or with other ``__future__`` flags."""
-    return compile_text(
-        definition.text,
-        classes=definition.classes,
-        filename=definition.filename,
-        line=definition.line,
-        flags=definition.flags if flags is None else flags,
-        optimize=optimize,
-        imports=definition.imports,
-    )
 
 
 def _same_defaults(function: types.FunctionType, definition: Definition) -> bool:

@@ -37,7 +37,6 @@ from suture.errors import Refused
 __all__ = ["SAME", "Verdict", "Witness", "qualname_of_code"]
 
 _FUTURE = 0x1000000  # from __future__ import annotations
-_CLASSES_KNOW_LINES = sys.version_info >= (3, 13)
 _BY_TYPES_COROUTINE = 0x100  # a flag that the decorator puts into a generator's code
 _OPTIMIZE = tuple(level for level in (0, 1, 2) if level != min(sys.flags.optimize, 2))
 Verdict = tuple[str, str, str]  # kind ("same", "default"), what is live, what was expected
@@ -142,8 +141,9 @@ class Witness:
 
     def _is_in_full(self, code: types.CodeType, definition: Definition, bound: Bound, optimize: int) -> bool:
         """The same, for what a definition can't be compiled by itself for."""
-        if _CLASSES_KNOW_LINES and "class " in bound.piece.text and code.co_name == bound.piece.name:
-            return self.print_of(code) == fingerprint(_at_line(definition, code.co_firstlineno))
+        if definition.keeps_lines and code.co_name == bound.piece.name and code.co_firstlineno != definition.line:
+            moved = definition.again(line=code.co_firstlineno).code
+            return moved is not None and self.print_of(code) == fingerprint(moved)
         return self._in_generic(code, bound, definition.classes, optimize)
 
     def _in_generic(self, code: types.CodeType, bound: Bound, classes: tuple[str, ...], optimize: int) -> bool:
@@ -210,14 +210,6 @@ class Witness:
         by = f" of {patch}" if PATCH_MARK in code.co_filename and "/" not in patch else ""
         file = "" if self.is_ours(function) else f" of {code.co_filename.rpartition('/')[2]}"
         return f"other code{by or file}, line {code.co_firstlineno}"
-
-
-def _at_line(definition: Definition, line: int) -> types.CodeType:
-    """A definition's code, compiled at that line: the classes that a function makes keep theirs (3.13+)."""
-    wrapped, source = wrap(definition.text, definition.classes, definition.imports)
-    above = "\n" * max(0, line - 1 - wrapped)
-    code = compile(above + source, "", "exec", definition.flags, dont_inherit=True, optimize=definition.optimize)
-    return code_at(code, (*definition.classes, definition.code.co_name)) if definition.code else code
 
 
 def qualname_of_code(function: types.FunctionType) -> str:

@@ -12,6 +12,7 @@ import builtins
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from suture.errors import SutureError
 from suture.ops.build import nodes
@@ -48,7 +49,7 @@ class Frame:
     Attributes:
         source: The file.
         title: Names from the module down, "" for the module.
-        names: What each name may be: a definition, an expression, a value, or (module, name) of an import.
+        statements: What stands in it.
         parent: The next frame outside in which names are looked up.
         owner: The class whose body it is, or whose method's body.
         me: What the first parameter of a method is.
@@ -56,11 +57,16 @@ class Frame:
 
     source: Source
     title: str
-    names: dict[str, list[Binding]]
+    statements: Sequence[ast.stmt]
     parent: Frame | None = None
     owner: Class | None = None
     me: Value | None = None
     is_class: bool = False
+
+    @cached_property
+    def names(self) -> dict[str, list[Binding]]:
+        """What each name may be: a definition, an expression, a value, or (module, name) of an import."""
+        return _names(self.source, self.statements)
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ class Calls:
     def module(self, source: Source) -> Frame:
         """The frame of a module."""
         if source.path not in self._modules:
-            self._modules[source.path] = Frame(source, "", _names(source, source.tree.body))
+            self._modules[source.path] = Frame(source, "", source.tree.body)
         return self._modules[source.path]
 
     def class_body(self, cls: Class) -> Frame:
@@ -151,23 +157,25 @@ class Calls:
             outer = cls.frame.source
             title = ".".join(filter(None, [cls.frame.title, cls.node.name]))
             parent = cls.frame.parent if cls.frame.is_class else cls.frame
-            self._frames[cls] = Frame(outer, title, _names(outer, cls.node.body), parent, cls, is_class=True)
+            self._frames[cls] = Frame(outer, title, cls.node.body, parent, cls, is_class=True)
         return self._frames[cls]
 
     def body(self, function: Function) -> Frame:
         """The frame of a function's body, with what its parameters are."""
         if function not in self._frames:
             node, outer = function.node, function.frame
-            names = {} if isinstance(node, ast.Lambda) else _names(outer.source, node.body)
+            name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
+            title = ".".join(filter(None, [outer.title, name, "<locals>"]))
+            parent = outer.parent if outer.is_class else outer
+            body = [] if isinstance(node, ast.Lambda) else node.body
+            made = Frame(outer.source, title, body, parent, outer.owner, function.me)
+            names = made.names
             args = [*node.args.posonlyargs, *node.args.args]
             for arg in (*args, *node.args.kwonlyargs):
                 names.setdefault(arg.arg, []).extend(self._annotated(arg.annotation, outer))
             if function.me is not None and args:
                 names[args[0].arg] = [function.me]
-            name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
-            title = ".".join(filter(None, [outer.title, name, "<locals>"]))
-            parent = outer.parent if outer.is_class else outer
-            self._frames[function] = Frame(outer.source, title, names, parent, outer.owner, function.me)
+            self._frames[function] = made
         return self._frames[function]
 
     def _annotated(self, annotation: ast.expr | None, frame: Frame) -> list[Value]:

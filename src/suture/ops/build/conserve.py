@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 
 from suture.ops.build import nodes
 from suture.ops.build.tree import Source
@@ -119,7 +120,8 @@ def _in_order(leaves: Sequence[_Leaf]) -> dict[tuple[str, ...], list[str]]:
     """
     Statements of each body in order; not definitions.
 
-    Those that stand there twice are left out, and so are bodies that share their place with another of the same name.
+    Those that stand there twice are left out, and so are bodies that share their place with another of the same name.  Names
+    that are imported from one module one after the other have no order.
     """
     seen = Counter(leaf.what for leaf in leaves)
     shared = {place for place, count in Counter(leaf.opens for leaf in leaves if leaf.opens).items() if count > 1}
@@ -128,7 +130,14 @@ def _in_order(leaves: Sequence[_Leaf]) -> dict[tuple[str, ...], list[str]]:
         inside = {leaf.place[:n] for n in range(1, len(leaf.place) + 1)}
         if not leaf.is_definition and seen[leaf.what] == 1 and not inside & shared and " if TYPE_CHECKING" not in leaf.place:
             out.setdefault(leaf.place, []).append(leaf.dump)
-    return out
+    return {place: [d for _, run in groupby(dumps, _origin) for d in sorted(run)] for place, dumps in out.items()}
+
+
+def _origin(dump: str) -> str:
+    """What an imported name comes from, as far as its order counts; anything else as it is."""
+    if dump.startswith("import ."):  # import a, b
+        return "import"
+    return dump.partition(" as ")[0].rpartition(".")[0] if dump.startswith("import ") else dump
 
 
 def parsed(text: str, classes: tuple[str, ...] = ()) -> list[ast.stmt]:

@@ -628,6 +628,9 @@ class _Differ:
             target = f"{source.module}:{scope.dotted(name)}"
         else:
             target = evidence["place"]
+        for one in (new, old):
+            if isinstance(one, ast.Import | ast.ImportFrom) and len(one.names) == 1:  # the one name, not the whole line
+                evidence.setdefault("alias", one.names[0].asname or one.names[0].name)
         self.out.findings.append(Finding(code, severity, target, message, hint, evidence))
 
 

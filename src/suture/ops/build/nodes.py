@@ -16,6 +16,11 @@ from suture.ops.build.tree import Source
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 BLOCKS = (ast.If, ast.With, ast.Try, getattr(ast, "TryStar", ast.Try))  # TryStar: 3.11+
+_CLOSED = (  # hold no statements that run in their own scope: most of a body
+    *(ast.FunctionDef, ast.Assign, ast.Import, ast.ImportFrom, ast.ClassDef, ast.Expr, ast.Return, ast.AsyncFunctionDef),
+    *(ast.AnnAssign, ast.AugAssign, ast.Raise, ast.Pass, ast.Assert, ast.Delete, ast.Global, ast.Nonlocal),
+    *(ast.Break, ast.Continue),
+)
 _TYPE_ALIAS = getattr(ast, "TypeAlias", ast.AnnAssign)  # 3.12+
 ENUMS = frozenset(("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum"))
 RECORDS = frozenset(("NamedTuple", "TypedDict"))
@@ -217,7 +222,7 @@ def statements(body: Iterable[ast.stmt], *, typing: bool = False) -> Iterator[as
     """Statements that run in this scope, those in compound statements too; type-checking blocks only if asked for."""
     for node in body:
         yield node
-        if isinstance(node, FunctionNode | ast.ClassDef):
+        if isinstance(node, _CLOSED):
             continue
         inner = [*getattr(node, "body", []), *(s for h in getattr(node, "handlers", []) for s in h.body)]
         inner += [s for c in getattr(node, "cases", []) for s in c.body]
@@ -234,6 +239,11 @@ def binds(node: ast.stmt) -> Iterator[str]:
         if isinstance(node, ast.ClassDef) or not ("overload" in decorators(node) or slot(node)):
             yield node.name
     elif not (isinstance(node, ast.AnnAssign) and node.value is None):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            yield node.targets[0].id  # as below: most that bind
+            return
+        if isinstance(node, ast.Expr | ast.Return):
+            return
         own = [node.target] if isinstance(node, ast.For | ast.AsyncFor) else list(getattr(node, "targets", []))
         own += [node.target] if isinstance(node, ast.AnnAssign | ast.AugAssign) else []
         own += [i.optional_vars for i in getattr(node, "items", []) if i.optional_vars is not None]
@@ -243,8 +253,13 @@ def binds(node: ast.stmt) -> Iterator[str]:
 
 def bound_names(body: Iterable[ast.stmt]) -> frozenset[str]:
     """Names that a module or class body binds at run time, in conditional blocks too."""
-    found = {n for node in statements(body) for n in binds(node)}
-    return frozenset(found | {node.name for node in statements(body) if isinstance(node, FunctionNode)})
+    found: set[str] = set()
+    for node in statements(body):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        else:
+            found.update(binds(node))
+    return frozenset(found)
 
 
 def bound_often(body: Iterable[ast.stmt]) -> frozenset[str]:
@@ -254,9 +269,11 @@ def bound_often(body: Iterable[ast.stmt]) -> frozenset[str]:
 
 
 def reads_through(source: Source, node: ast.stmt) -> tuple[str, ...]:
-    """Imported names that the statement reads attributes of."""
-    bases = {n.value.id for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)}
-    return tuple(sorted(bases & source.imported))
+    """Names of the module's top level that decide how the statement is compiled: imports it reads attributes of, ``super``."""
+    bases = {n.value.id for n in ast.walk(node) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)} & source.imported
+    if source.mentions_super and any(isinstance(n, ast.Name) and n.id == "super" for n in ast.walk(node)):
+        bases.add("super")
+    return tuple(sorted(bases))
 
 
 def last_name(node: ast.expr) -> str:
@@ -543,8 +560,8 @@ def dump_of(source: Source, node: ast.stmt) -> str:
 
 def first_line(node: ast.stmt) -> int:
     """Line of its first decorator, or its own."""
-    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(d.lineno for d in decorators)])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", None) or []
+    return min([node.lineno, *(d.lineno for d in decorators)]) if decorators else node.lineno
 
 
 def lines_of(node: ast.stmt) -> str:

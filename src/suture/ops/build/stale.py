@@ -10,7 +10,6 @@ Only files that can matter are parsed: those that mention a changed name, or a n
 from __future__ import annotations
 
 import ast
-import copy
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -158,7 +157,7 @@ class _Side:
     def _units_of(self, path: str) -> list[_Unit]:
         if path not in self._units:
             source = self._source(path)
-            self._units[path] = list(_units(source, source.tree.body)) if source is not None else []
+            self._units[path] = _units_of(source) if source is not None else []
         return self._units[path]
 
     def _source(self, path: str) -> Source | None:
@@ -385,7 +384,7 @@ def _units(source: Source, body: Iterable[ast.stmt]) -> Iterator[_Unit]:
             yield from ((frozenset((a.asname,)), frozenset(a.name.split("."))) for a in node.names if a.asname)
         elif kept := frozenset(n for n in _led_by(node) if not nodes.is_dunder(n)):
             yield kept, _mentioned(source, node)
-        if isinstance(node, nodes.FunctionNode):
+        if isinstance(node, nodes.FunctionNode) and "self" in _mentioned(source, node):
             for name, value in _KEPT.findall(_text(source, node)):
                 yield frozenset((name,)), frozenset(_WORD.findall(value))
 
@@ -398,8 +397,23 @@ def _led_by(node: ast.stmt) -> Iterator[str]:
         yield from nodes.binds(node)
 
 
+def _units_of(source: Source) -> list[_Unit]:
+    """The same of a file; once for both trees, where both have it."""
+    made: list[_Unit] | None = source.memo.get("units")
+    if made is None:
+        made = source.memo["units"] = list(_units(source, source.tree.body))
+    return made
+
+
 def _mentioned(source: Source, node: ast.stmt) -> frozenset[str]:
     """Words of a statement's text; of a class without its docstring and its named methods, of a function without its docstring."""
+    found: frozenset[str] | None = source.memo.get(node)
+    if found is None:
+        found = source.memo[node] = _words(source, node)
+    return found
+
+
+def _words(source: Source, node: ast.stmt) -> frozenset[str]:
     if not isinstance(node, ast.ClassDef):
         return frozenset(_WORD.findall(_text(source, node)))
     lines = list(source.lines[nodes.first_line(node) - 1 : node.body[0].lineno])
@@ -469,32 +483,34 @@ def _functions(node: ast.stmt) -> dict[tuple[str, ...], list[_Callable]]:
     return found
 
 
-class _Bare(nodes.Blank):
-    """Takes annotations and docstrings out as well."""
-
-    def _function(self, node: nodes.FunctionNode) -> ast.AST:
-        node.returns = None
-        return super()._function(node)
-
-    visit_FunctionDef = visit_AsyncFunctionDef = _function
-
-    def visit_arg(self, node: ast.arg) -> ast.AST:
-        node.annotation = None
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        node.annotation = ast.Constant(None)
-        self.generic_visit(node)
-        return node
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        return None if nodes.is_doc(node) else self.generic_visit(node)
-
-
 def _own(node: _Callable) -> str:
     """What a call of the function itself does: its parameters and its body, without the bodies of functions inside it."""
-    node = copy.deepcopy(node)
-    bare = _Bare()
     body = node.body if isinstance(node.body, list) else [node.body]
-    shown = [v for part in body if (v := bare.visit(part)) is not None]
-    return ast.dump(ast.Module(shown, [])) + ast.dump(bare.visit(node.args)) + type(node).__name__
+    return f"{type(node).__name__}{_bare(body)}{_bare([node.args])}"
+
+
+_NOT_ITS_OWN: dict[type[ast.AST], tuple[str, ...]] = {
+    ast.FunctionDef: ("body", "returns"),
+    ast.AsyncFunctionDef: ("body", "returns"),
+    ast.Lambda: ("body",),
+    ast.arg: ("annotation",),
+    ast.AnnAssign: ("annotation",),
+}
+
+
+def _bare(parts: Sequence[object]) -> str:
+    """As ``nodes.dump``, without annotations, docstrings and the bodies of functions."""
+    out = []
+    for part in parts:
+        if not isinstance(part, ast.AST):
+            out.append(repr(part))
+            continue
+        kind = type(part)
+        if kind is ast.Name or kind is ast.Constant:
+            out.append(nodes.dump(part))
+        elif not (isinstance(part, ast.Expr) and nodes.is_doc(part)):
+            names = [n for n in kind._fields if n not in _NOT_ITS_OWN[kind]] if kind in _NOT_ITS_OWN else kind._fields
+            values = (getattr(part, n, None) for n in names)
+            inner = [_bare(v) if type(v) is list else _bare((v,)) for v in values]
+            out.append(f"{kind.__name__}({';'.join(inner)})")
+    return ",".join(out)

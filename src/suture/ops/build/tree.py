@@ -12,12 +12,14 @@ import ast
 import io
 import os
 import re
+import symtable
 import tokenize
 import warnings
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from suture.engine.facts import hash_of, lines_of
 from suture.errors import Refused
@@ -46,6 +48,7 @@ class Source:
     module: str
     text: str
     dumps: dict[tuple[object, ...], str] = field(default_factory=dict, compare=False, repr=False)  # see nodes.dump_of
+    memo: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)  # what stale.py has found out about its text
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -89,6 +92,16 @@ class Source:
             elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr):
                 todo += ast.iter_child_nodes(node)
         return frozenset(found - {"*"})
+
+    @cached_property
+    def mentions_super(self) -> bool:
+        """True if its top level mentions ``super`` itself: the compiler gives each ``super()`` slower code then (3.12+)."""
+        if "super" not in self.text:
+            return False
+        try:
+            return "super" in symtable.symtable(self.text, self.path, "exec").get_identifiers()
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # said where it is compiled
+            return False
 
     @cached_property
     def future_flags(self) -> int:
@@ -167,22 +180,29 @@ class Tree:
         self._words: dict[str, frozenset[bytes]] = {}
 
     def _list(self) -> Iterator[tuple[str, Path]]:
-        for folder, below, names in os.walk(self.root):  # doesn't follow links to folders: they may lead in a circle
-            here = Path(folder)
-            below[:] = sorted(n for n in below if self._looks_into(here / n))
-            for name in names:
-                if not name.endswith(_LEFT_OUT) and not name.startswith("."):
-                    path = here / name
-                    if path.is_file():  # not a pipe, not a link to nowhere
-                        yield path.relative_to(self.root).as_posix(), path
+        todo = [(str(self.root), "")]  # doesn't follow links to folders: they may lead in a circle
+        while todo:
+            folder, before = todo.pop()
+            try:
+                with os.scandir(folder) as found:
+                    entries = list(found)
+            except OSError:  # may not be read
+                continue
+            if before and any(e.name == "pyvenv.cfg" for e in entries):
+                continue
+            for entry in entries:
+                name = entry.name
+                if _is(entry.is_dir):
+                    if self._looks_into(entry, below_root=not before) and not entry.is_symlink():
+                        todo.append((entry.path, f"{before}{name}/"))
+                elif not name.endswith(_LEFT_OUT) and not name.startswith(".") and _is(entry.is_file):  # no pipe, no dead link
+                    yield before + name, Path(entry.path)
 
-    def _looks_into(self, folder: Path) -> bool:
+    def _looks_into(self, folder: os.DirEntry[str], *, below_root: bool) -> bool:
         name = folder.name
         if name.startswith(".") or name in _SKIP or name.endswith((".egg-info", ".dist-info")):
             return False
-        if name in _OUTPUTS and folder.parent == self.root and not (folder / "__init__.py").exists():
-            return False
-        return not (folder / "pyvenv.cfg").exists()
+        return not (below_root and name in _OUTPUTS) or os.path.exists(os.path.join(folder.path, "__init__.py"))
 
     def python(self) -> frozenset[str]:
         """Paths of Python files that a process may run; tests aren't."""
@@ -197,15 +217,19 @@ class Tree:
         return {p: stamp for p, stamp in made.items() if stamp is not None}
 
     def bytes_of(self, path: str) -> bytes:
-        """Contents of a file."""
+        """Contents of a file; one object where both trees have the same."""
         if path not in self._bytes:
-            self._bytes[path] = self.files[path].read_bytes()
+            data = self.files[path].read_bytes()
+            like = self._like._bytes.get(path)
+            self._bytes[path] = like if like == data else data
         return self._bytes[path]
 
     def words_of(self, path: str) -> frozenset[bytes]:
         """Names, keywords and words in a file."""
         if path not in self._words:
-            self._words[path] = frozenset(_WORD.findall(self.bytes_of(path)))
+            data, like = self.bytes_of(path), self._like
+            same = like._words.get(path) if data is like._bytes.get(path) else None
+            self._words[path] = same if same is not None else frozenset(_WORD.findall(data))
         return self._words[path]
 
     def module_of(self, path: str) -> str:
@@ -213,8 +237,11 @@ class Tree:
         Dotted name of a file's module.
 
         Inside a package: from the outermost folder that has an ``__init__.py``, above the root too.  Elsewhere the root is
-        an import root, and so is a ``src`` or ``lib`` folder directly below it.
+        an import root, and so is a ``src`` or ``lib`` folder directly below it.  A file that the other tree has too keeps the
+        name that it has there: so it's called in the process, even if the new version leaves an ``__init__.py`` out.
         """
+        if self._like is not self and path in self._like.files:
+            return self._like.module_of(path)
         folders = path.split("/")[:-1]
         stem = path.rpartition("/")[2].removesuffix(".py")
         package: list[str] = []
@@ -255,13 +282,21 @@ class Tree:
             if (
                 like is not self
                 and path in like.files
-                and like.bytes_of(path) == self.bytes_of(path)
+                and like.bytes_of(path) == self.bytes_of(path)  # at once, if it is one object
                 and like.module_of(path) == module
             ):
                 self._sources[path] = like.source(path)  # parsed once
             else:
                 self._sources[path] = Source(path, module, _decoded(path, self.bytes_of(path)), like.dumps)
         return self._sources[path]
+
+
+def _is(asked: Callable[[], bool]) -> bool:
+    """What the folder's list says of an entry; the system is asked for links alone."""
+    try:
+        return asked()
+    except OSError:  # a link to itself
+        return False
 
 
 def _decoded(path: str, data: bytes) -> str:
