@@ -162,12 +162,18 @@ def test_corpus_in_a_live_process(version: str, corpus: Path, run_child: Callabl
         for target in case["carried"]:
             keys = [k for k in want if k == target or k.startswith((f"{target}.<locals>", f"{target}."))]
             for key in set(keys) - FITTED - set(case["stale"]):
-                if got["live"].get(key) != want[key]:
+                if _distinct(got["live"].get(key)) != _distinct(
+                    want[key]
+                ):  # a function made anew stands beside the one it replaces
                     wrong.append(f"{name}: {key} is {got['live'].get(key)}, afresh {want[key]}")
             compared += len(keys)
     assert not wrong, "\n".join(wrong)
     assert len(live) == len(CASES) > 30
     assert compared > len(CASES)
+
+
+def _distinct(rows: list[Any] | None) -> set[str]:
+    return {json.dumps(row) for row in rows or ()}
 
 
 def _difference(a: dict[str, Any], b: dict[str, Any]) -> str:
