@@ -11,6 +11,7 @@ import enum
 import importlib
 import io
 import os
+import random
 import re
 import sys
 import time
@@ -201,6 +202,7 @@ def main(task: rig.Row) -> rig.Row:
     """All that one process does."""
     warnings.simplefilter("ignore")
     sys.argv = ["program"]
+    random.seed(0)
     _FOLDERS[:] = task["path"]
     step = "start"
     row: rig.Row = {}

@@ -191,7 +191,7 @@ def measured(pair: Pair, shelf: Shelf, python: str, log: str) -> Result:
     """Everything of one pair."""
     try:
         old, new = shelf.release(pair.name, pair.old), shelf.release(pair.name, pair.new)
-        needs = [shelf.dependencies(old), shelf.dependencies(new)]
+        needed = shelf.dependencies(old)
     except Skipped as error:
         return Result(pair, skipped=str(error))
     row: rig.Row = {"pair": str(pair), "live": {}, "fresh": {}}
@@ -200,8 +200,9 @@ def measured(pair: Pair, shelf: Shelf, python: str, log: str) -> Result:
         row |= _built(old / "tree", new / "tree", patch, python)
         if patch.exists():
             task = {"setup": pair.setup, "use": pair.use}
-            sides = [task | {"tree": str(side / "tree"), "path": [str(side / "tree"), str(side / "info"), str(needed / "all")]}
-                     for side, needed in zip((old, new), needs)]  # fmt: skip
+            # Metadata and dependencies are no part of the patch: those of the old release stand beside both.
+            sides = [task | {"tree": str(side / "tree"), "path": [str(side / "tree"), str(old / "info"), str(needed / "all")]}
+                     for side in (old, new)]  # fmt: skip
             sides[0] |= {"old": str(old / "tree"), "new": str(new / "tree"), "patch": str(patch), "partial": bool(_left(row))}
             row["live"], row["fresh"] = (rig.run_child(CHILD, python, t, limit_s=LIMIT_S, flags=["-S"], env=ENV) for t in sides)
     rig.log_row(log, row)
@@ -267,8 +268,8 @@ def _judge(result: Result, built: rig.Row, live: rig.Row, fresh: rig.Row, trees:
     # A name that the program itself binds anew (a cache, a switch) differs from its source, and drift says so: that is no fault.
     result.wrong += [f"old process isn't its source: {d[0]} {d[1]}: {d[2]} != {d[3]}" for d in sorted(known) if d[1] != "value"]
     result.wrong += [f"not compared: {w}" for w in live["fresh"]["why"]]
-    if {tuple(d) for d in live.get("back", {}).get("differs", ())} - known:
-        result.wrong.append(f"not as before: {live['back']['differs']}")
+    back = {tuple(d) for d in live.get("back", {}).get("differs", ())} - known
+    result.wrong += [f"not as before: {d[0]} {d[1]}: {d[2]} != {d[3]}" for d in sorted(back) if d[1] != "value"]
     if not live["apply"]["ok"]:
         return
     if "revert" in live and not live["revert"]["ok"]:
@@ -299,7 +300,7 @@ def _values(result: Result, said: Said, live: rig.Row, fresh: rig.Row) -> None:
         (result.kept if kept else result.unexplained).append(f"{key} value: is {is_now or '-'}, expected {expected or '-'}")
     back = live.get("values_back")
     if back is not None:
-        off = [k for k in sorted(was.keys() | back.keys()) if was.get(k) != back.get(k)]
+        off = [k for k in sorted(was.keys() | back.keys()) if back.get(k) != was.get(k) != after.get(k)]
         result.wrong += [f"value not as before: {k}: {was.get(k)} -> {back.get(k)}" for k in off[:3]]
 
 

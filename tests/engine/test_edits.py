@@ -182,7 +182,7 @@ def details(plain: Item, constants: list[str]) -> dict[str, st.SearchStrategy[An
     if plain.kind in ("function", "class"):
         wanted["doc"] = st.sampled_from(["", "Says.", "Says more."])
     if plain.kind in ("function", "class", "lambda"):
-        # Of a lambda: see FOUND.
+        # Of a lambda: see OPEN.
         wanted["default"] = st.sampled_from(["1", "2", "'d'", *(constants if plain.kind != "lambda" else [])])
     if plain.kind == "function":
         wanted["deco"] = st.sampled_from(WRAPPERS)
@@ -200,7 +200,7 @@ def edited(draw: Any, old: Item, constants: list[str]) -> Item:
         return replace(old, name=draw(st.sampled_from([old.name, *IMPORTS])))
     wanted = details(old, constants)
     if old.kind == "lambda":
-        wanted.pop(draw(st.sampled_from(["number", "default"])))  # see FOUND
+        wanted.pop(draw(st.sampled_from(["number", "default"])))  # see OPEN
     for name in draw(st.lists(st.sampled_from(sorted(wanted)), min_size=1, max_size=2, unique=True)):
         old = replace(old, **{name: draw(wanted[name].filter(lambda value, was=getattr(old, name): value != was))})
     return old
@@ -219,9 +219,7 @@ def scripts(draw: Any) -> tuple[list[Item], list[Item]]:
     gone = draw(st.sets(st.integers(0, len(before) - 1), max_size=1))
     after = [one for i, one in enumerate(after) if one.name in needed or i not in gone]
     there = [c for c in constants if any(one.name == c for one in after)]
-    added = [draw(item(f"added{i}", there)) for i in range(draw(st.integers(0, 2)))]
-    # See FOUND: an added class.
-    after += [replace(one, ref="", default="1") if one.kind == "class" else one for one in added]
+    after += [draw(item(f"added{i}", there)) for i in range(draw(st.integers(0, 2)))]
     if draw(st.booleans()):
         after = in_order(draw(st.permutations(after)))
     return before, after
@@ -414,7 +412,7 @@ def test_edits_go_in_or_are_said(here: Path, script: tuple[list[Item], list[Item
         del sys.modules[live.name]
 
 
-# ---------------------------------------------------------------- what the generator found, and leaves out until it is mended
+# ---------------------------------------------------------------- what the generator found
 
 
 def live_of(here: Path, before: str, after: str) -> tuple[Any, suture.patch.Patch, Path]:
@@ -460,6 +458,7 @@ FOUND = {
         "import math\ndef f():\n    return math.floor(1.5)\n",
         "f()",
     ),
+    "a text made from the module's own names": ("A = 'x'\nB = '%(A)s' % locals()\n", "A = 'y'\nB = '%(A)s' % locals()\n", "B"),
     "names of an import in another order": (
         "from math import pi, tau\n",
         "from math import tau, pi\ndef f():\n    return 1\n",
@@ -468,7 +467,16 @@ FOUND = {
 }
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, id=c, marks=pytest.mark.xfail(reason="found by generated edits")) for c in FOUND])
+OPEN = {
+    "a lambda with another body and a default that a constant gives",
+    "a lambda with another body and default",
+    "an added function that calls into an imported module",
+    "a text made from the module's own names",
+}
+NOT_YET = pytest.mark.xfail(reason="found by generated edits, and not mended yet")
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=c, marks=NOT_YET if c in OPEN else ()) for c in FOUND])
 def test_found_by_edits(here: Path, case: str) -> None:
     """Each was a generated module once, made small."""
     equal(here, *FOUND[case])
