@@ -134,6 +134,8 @@ class Ripple:
         mine = self._mine.get(key)
         if isinstance(node, FunctionNode):
             self._defaults(unit, key, home, classes, name, wave)
+        elif mine is not None and mine.kind is Kind.NESTED:
+            wave.stuck.append(f"{place} (the functions that it makes change too)")
         elif mine is not None:
             if mine.decision is not None:
                 yield key
