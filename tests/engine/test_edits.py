@@ -467,16 +467,19 @@ FOUND = {
 }
 
 
-OPEN = {
+NAMED = {
     "a lambda with another body and a default that a constant gives",
-    "a lambda with another body and default",
-    "an added function that calls into an imported module",
     "a text made from the module's own names",
 }
+OPEN = {"a lambda with another body and default"}
 NOT_YET = pytest.mark.xfail(reason="found by generated edits, and not mended yet")
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, id=c, marks=NOT_YET if c in OPEN else ()) for c in FOUND])
 def test_found_by_edits(here: Path, case: str) -> None:
     """Each was a generated module once, made small."""
-    equal(here, *FOUND[case])
+    if case in NAMED:
+        _, patch, _ = live_of(here, *FOUND[case][:2])
+        assert [f.code for f in patch.left_out] == ["value-computed"]
+    else:
+        equal(here, *FOUND[case])

@@ -270,8 +270,8 @@ def test_comments_moved_too(house: House) -> None:
 
 def test_where_it_cannot_be_told_it_goes_in_afterwards(house: House) -> None:
     """An addition that runs code of the program, and a file with other differences: right after the body, and said so."""
-    old = "def g():\n    return 1\ndef f():\n    return g()\nX = f()\n"
-    new = "# a comment\ndef g():\n    return 1\nY = g()\ndef f():\n    return Y + 1\nX = f()\n"
+    old = "def g():\n    return 1\ndef f():\n    return g()\nX = [f()].pop()\n"
+    new = "# a comment\ndef g():\n    return 1\nY = g()\ndef f():\n    return Y + 1\nX = [f()].pop()\n"
     patch = house.patch(old, new)
     armed(patch)
     m = house.load()
@@ -284,7 +284,7 @@ def test_where_it_cannot_be_told_it_goes_in_afterwards(house: House) -> None:
 
 def test_two_patches_for_one_module(house: House) -> None:
     """The second is built on the first; both go in, and come out one after the other."""
-    texts = [f"X = {n}\ndef f():\n    return {n}\nat = f()\n" for n in range(3)]
+    texts = [f"X = {n}\ndef f():\n    return {n}\nat = [f()].pop()\n" for n in range(3)]
     first, second = house.patch(texts[0], texts[1]), house.patch(texts[1], texts[2], write=False)
     armed(first)
     armed(second)
@@ -351,7 +351,7 @@ def test_a_failing_body_is_the_program_s_own(house: House) -> None:
 
 def test_loaders_without_text(house: House) -> None:
     """A module that comes as bytecode alone: its code decides, right after the body ran."""
-    old = "def f():\n    return 'old'\nat = f()\n"
+    old = "def f():\n    return 'old'\nat = [f()].pop()\n"
     patch = house.patch(old, old.replace("'old'", "'new'"))
     file = house.live / f"{house.name}.py"
     py_compile.compile(str(file), str(file.with_suffix(".pyc")))
@@ -365,7 +365,7 @@ def test_loaders_without_text(house: House) -> None:
 
 def test_from_a_zip(house: House) -> None:
     """Before the body, as from a folder."""
-    old = "def f():\n    return 'old'\nat = f()\n"
+    old = "def f():\n    return 'old'\nat = [f()].pop()\n"
     patch = house.patch(old, old.replace("'old'", "'new'"))
     file = house.live / f"{house.name}.py"
     with zipfile.ZipFile(house.root / "z.zip", "w") as made:
@@ -384,7 +384,7 @@ def test_from_a_zip(house: House) -> None:
 
 def test_a_loader_with_ways_of_its_own(house: House) -> None:
     """It runs the body itself; the fix goes in afterwards if the code is what the patch starts from."""
-    old = "def f():\n    return 'old'\nat = f()\n"
+    old = "def f():\n    return 'old'\nat = [f()].pop()\n"
     patch = house.patch(old, old.replace("'old'", "'new'"))
     file = house.live / f"{house.name}.py"
 
@@ -415,7 +415,7 @@ def test_a_loader_with_ways_of_its_own(house: House) -> None:
 
 def test_lazy_modules(house: House) -> None:
     """A lazy loader around ours, as its documentation says: the body runs at the first use, with the fix."""
-    old = "def f():\n    return 'old'\nat = f()\n"
+    old = "def f():\n    return 'old'\nat = [f()].pop()\n"
     patch = house.patch(old, old.replace("'old'", "'new'"))
     armed(patch)
     spec = importlib.util.find_spec(house.name)
@@ -528,7 +528,7 @@ def test_imported_between_the_look_and_the_commit(house: House) -> None:
 
 def test_a_patch_without_hashes(house: House) -> None:
     """Made by hand: the code itself decides, after the body."""
-    old = "def f():\n    return 'old'\nat = f()\n"
+    old = "def f():\n    return 'old'\nat = [f()].pop()\n"
     made = house.patch(old, old.replace("'old'", "'new'"))
     patch = load(dump(Patch(made.name, made.changes)))
     armed(patch)

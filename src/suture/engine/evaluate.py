@@ -22,13 +22,12 @@ from functools import partial
 from typing import Any
 
 from suture.engine import swap
-from suture.engine.facts import Definition, code_at, inner_body, shift_lines, wrap
+from suture.engine.facts import Definition, code_at, inner_body, wrap
 from suture.engine.plan import Work
 from suture.engine.resolve import class_space
 from suture.engine.shadow import Shadows, reading_anew
 from suture.engine.values import is_quiet
 from suture.errors import Refused
-from suture.record import replace
 
 __all__ = ["Evaluator"]
 
@@ -105,9 +104,9 @@ class Evaluator:
                 exec(_statement(work.after, _Ahead(changed).visit), space, overlay)
         elif _needs_lending(node, pending):
             with swap.lent(space, {n: v for n, v in pending.items() if not hasattr(builtins, n)}):
-                exec(_runnable(work.after), space, overlay)
+                exec(_statement(work.after), space, overlay)
         else:
-            exec(_runnable(work.after), space, overlay)
+            exec(_statement(work.after), space, overlay)
         made = [(n, v) for n, v in overlay.items() if pending.get(n, _UNSET) is not v]
         pending.update(made)
         return made
@@ -302,32 +301,33 @@ _VALUE, _NEW = "__suture_value__", "_suture_new_"
 
 def _assignment(source: Definition, *, anew: bool) -> types.CodeType:
     """Code that binds an assignment's value to a name of ours, where the statement stands."""
-    source = replace(source, imports=(), wrapped=source.wrapped - bool(source.imports))
-    text = wrap(source.text, source.classes)[1]
-    tree = compile(text, source.filename, "exec", source.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-    body = inner_body(tree, source.wrapped, ())
-    node: Any = body[0]
-    value = reading_anew(node.value, source.classes) if anew else node.value
-    body[0] = ast.copy_location(ast.Assign([ast.copy_location(ast.Name(_VALUE, ast.Store()), node)], value), node)
-    code = compile(tree, source.filename, "exec", source.flags, dont_inherit=True, optimize=source.optimize)
-    return code_at(shift_lines(code, source.line - 1 - source.wrapped), source.classes)
+
+    def bound(node: Any) -> ast.stmt:
+        value = reading_anew(node.value, source.classes) if anew else node.value
+        return ast.copy_location(ast.Assign([ast.copy_location(ast.Name(_VALUE, ast.Store()), node)], value), node)
+
+    return _statement(source, bound)
 
 
-def _statement(source: Definition, edit: Callable[[ast.stmt], ast.stmt] | None = None) -> types.CodeType:
-    """Code of a statement where it stands, edited."""
-    source = replace(source, imports=(), wrapped=source.wrapped - bool(source.imports))
-    text = wrap(source.text, source.classes)[1]
+def _statement(source: Definition, edit: Callable[[Any], ast.stmt] | None = None) -> types.CodeType:
+    """
+    Code of a statement where it stands, edited; of its class's body, if it's in one.
+
+    The imports that stand before it for the compiler's sake are there, and don't run.
+    """
+    text = wrap(source.text, source.classes, source.imports)[1]
     tree = compile(text, source.filename, "exec", source.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-    body = inner_body(tree, source.wrapped, ())
+    if source.imports:
+        never = ast.If(ast.Constant(value=False), [tree.body[0]], [])
+        tree.body[0] = ast.fix_missing_locations(ast.copy_location(never, tree.body[0]))
+    body = inner_body(tree, source.wrapped, source.imports)
     if edit is not None:
-        body[0] = edit(body[0])
-    code = compile(tree, source.filename, "exec", source.flags, dont_inherit=True, optimize=source.optimize)
-    return code_at(shift_lines(code, source.line - 1 - source.wrapped), source.classes)
-
-
-def _runnable(source: Definition) -> types.CodeType:
-    """Code of the statement alone: the imports that stand before it for the compiler's sake aren't run."""
-    return replace(source, imports=(), wrapped=source.wrapped - bool(source.imports)).compile()
+        made = edit(body[0])
+        if source.wrapped == bool(source.imports):
+            tree.body[source.wrapped] = made
+        else:
+            body[0] = made
+    return code_at(source.code_of(tree), source.classes)
 
 
 def _unwrapped(source: Definition) -> str:

@@ -30,8 +30,13 @@ LRU = type(functools.lru_cache(lambda: None))
 _MAX_LEAVES = 400
 
 
-class_space: Callable[[type], Mapping[str, Any]] = type.__dict__["__dict__"].__get__  # a metaclass may answer getattr
+_dict_of: Callable[[type], Mapping[str, Any] | None] = type.__dict__["__dict__"].__get__  # a metaclass may answer getattr
 lineage: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__  # type: ignore[attr-defined]  # the same
+
+
+def class_space(cls: type) -> Mapping[str, Any]:
+    """What a class itself has; a type of C that nobody has made ready has no dictionary yet (up to 3.11)."""
+    return _dict_of(cls) or {}
 
 
 class Modules:

@@ -40,7 +40,7 @@ class Shadow(dict[str, Any]):
         if key == _GETTER:
             return self._shadows.get
         if key in self.pending:
-            return self.pending[key]
+            return self._shadows.twin(self.pending[key])
         return self._shadows.twin(self.live[key])
 
 

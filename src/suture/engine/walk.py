@@ -208,7 +208,7 @@ def _children(here: Any, instances: bool, namespace: bool, path: str, left_out: 
     elif kind is types.MappingProxyType:
         yield from (("", v) for v in gc.get_referents(here))  # its own methods would call those of what it stands for
     elif issubclass(kind, type):
-        yield from ((f".{k}", v) for k, v in _snapshot(_class_dict(here).items, path, left_out))
+        yield from ((f".{k}", v) for k, v in _snapshot(_of_class(here).items, path, left_out))
     elif issubclass(kind, _SEQUENCES):
         yield from _of_elements(here, _SEQUENCES, path, left_out)
     elif issubclass(kind, _SETS):
@@ -318,12 +318,17 @@ def _named(here: object, path: str, left_out: list[str]) -> Iterator[tuple[str, 
     for cls in _mro(kind):
         if not _flags(cls) & _HEAP_TYPE:
             continue
-        for name, slot in _snapshot(_class_dict(cls).items, path, left_out):
+        for name, slot in _snapshot(_of_class(cls).items, path, left_out):
             if type(slot) is types.MemberDescriptorType:
                 try:
                     yield f".{name}", slot.__get__(here, kind)
                 except AttributeError:  # an empty slot
                     continue
+
+
+def _of_class(cls: type) -> Mapping[str, object]:
+    """What a class has; a type of C that nobody has made ready has no dictionary yet (up to 3.11)."""
+    return _class_dict(cls) or {}
 
 
 def _snapshot(view: Callable[[], Iterable[Any]], path: str, left_out: list[str]) -> list[Any]:

@@ -288,9 +288,9 @@ class _Builder:
         self, module: _Module, change: Change, ripple: Ripple, again: dict[Key, Change], rebind: dict[Key, list[str]]
     ) -> list[str]:
         """Add what one changed value takes with it; or say where it can't be followed."""
-        if change.target.qualname == "__all__":
-            rebind[_key(change)] = self.readers.of_name(module.new.module, "__all__")[1]
-            return self._newly_exported(module)
+        exported = self._newly_exported(module) if change.target.qualname == "__all__" else []
+        if exported:
+            return exported
         wave = ripple.of(module.new, change)
         if wave.acted and not wave.stuck:
             place = f"{module.new.path}:{change.scope.line_after}"

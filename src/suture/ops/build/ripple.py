@@ -229,7 +229,7 @@ class Ripple:
     # ------------------------------------------------------------ who reads
 
     def _reading(self, home: Source, classes: tuple[str, ...], name: str) -> Iterator[_Unit]:
-        sources = {s.path: s for s in self._readers.containing(name)}
+        sources = {home.path: home, **{s.path: s for s in self._readers.containing(name)}}
         if not classes:  # under another name, perhaps
             sources |= {path: self._new.source(path) for _, path in self._takers(home, name)}
         for source in sources.values():
@@ -239,6 +239,8 @@ class Ripple:
 
     def _reads(self, unit: _Unit, part: ast.AST, home: Source, classes: tuple[str, ...], name: str) -> bool:
         for node in nodes.running([part]):
+            if _reads_all(node) and unit.source is home and unit.classes == classes:
+                return True
             if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
                 if unit.source is home and unit.classes == classes:
                     return True
@@ -354,6 +356,12 @@ def _units(source: Source, body: Iterable[ast.stmt], classes: tuple[str, ...], b
             yield from _units(source, inner, classes, True)
         elif not isinstance(node, ast.Import | ast.ImportFrom):
             yield _Unit(source, classes, node, block, (node,))
+
+
+def _reads_all(node: ast.AST) -> bool:
+    """True for ``locals()`` and its like: what is made from it may be made from any name."""
+    name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+    return name in ("locals", "globals", "vars", "dir") and isinstance(node, ast.Call) and not node.args
 
 
 def _functions(source: Source) -> set[str]:
