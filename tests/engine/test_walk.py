@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import suture
 from suture.engine import walk as module
 from suture.engine.walk import find_by_code, frame_roots, module_roots, walk
 
@@ -505,3 +506,12 @@ def test_interrupt_at_each_instruction() -> None:
         break
     assert at > 100 and whole >= 4
     assert wrong == []
+
+
+def test_a_type_of_c_without_a_dictionary(world: Any) -> None:
+    """One that nobody has made ready yet (up to 3.11): it has nothing, and the census goes on."""
+    text = "import _socket\ndef f():\n    return {}\n"
+    m = world.module(text.format(1))
+    report = suture.apply(world.patch(text.format(2)))
+    assert report.ok, report.words()
+    assert m.f() == 2

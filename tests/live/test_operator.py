@@ -244,7 +244,7 @@ def test_options_reach_the_engine(service: Service) -> None:
     assert process.ask("words()") == ["old", "other"]
     assert service.suture("revert", "other", "--all").code == 0
 
-    before, after = "X = {}\ndef f():\n    return 1\n", "X = {1: 2}\ndef f():\n    return 2\n"
+    before, after = "X = [0].pop()\ndef f():\n    return 1\n", "X = [1].pop()\ndef f():\n    return 2\n"
     for side, text in (("one", before), ("two", after)):
         (service.folder / side).mkdir()
         (service.folder / side / "more.py").write_text(text)

@@ -44,11 +44,11 @@ PROGRAM = """
             child.join()
         import suture
         report = suture.apply("p.suture")
-        assert report.ok and [r.status for r in report.changed] == ["armed"], report.words()
+        assert report.ok and {r.status for r in report.changed} == {"armed"}, report.words()
         pid = os.fork()
         import m
         assert (m.at, m.f()) == ("new", "new")
-        assert [r.status for r in suture.status()[0].changed] == ["updated"]
+        assert {r.status for r in suture.status()[0].changed} == {"updated"}
         if not pid:
             assert suture.revert("p").ok and m.f() == "old"
             os._exit(7)
