@@ -58,7 +58,7 @@ class World:
         return f"w{abs(hash(str(self.root))) % 10**8}_"
 
     def patch(self, new: dict[str, str] | str, **changes: str) -> Patch:
-        """A patch from what is on disk to *new* (text by module, or the text of module "m")."""
+        """A patch from what is on disk to *new* (text by module, or the text of module "m"; a module that isn't there is added)."""
         if isinstance(new, str):
             new = {"m": new}
         self.count += 1
@@ -68,6 +68,10 @@ class World:
         for real, text in self.old.items():
             (before / f"{real}.py").write_text(text)
             (after / f"{real}.py").write_text(textwrap.dedent(new.get(real.removeprefix(self.prefix), text)))
+        for real, text in ((f"{self.prefix}{n}", t) for n, t in new.items()):
+            if real not in self.old:
+                (after / f"{real}.py").write_text(textwrap.dedent(text))
+                self.modules.append(real)
         return build(before, after, name=f"p{self.count}")
 
     def becomes(self, new: dict[str, str] | str) -> None:

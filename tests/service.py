@@ -75,7 +75,7 @@ PROGRAM = """
         "What the agent holds, once it has loaded its engine (or can't)."
         server = sys.modules["suture.agent.boot"].server()
         while server.desk._target is None and server.desk._broken is None:
-            time.sleep(0.001)
+            time.sleep(0.001)  # its thread sets either, and tells nobody
         held = server.desk.held
         return held and held.patch_id
 

@@ -26,8 +26,8 @@ from typing import Any
 
 from suture.engine.facts import lines_of
 from suture.engine.fit import fit_node
+from suture.engine.frames import class_space
 from suture.engine.process import Engine
-from suture.engine.resolve import class_space
 from suture.engine.stage import Filling
 from suture.engine.swap import ABSENT, Via
 from suture.errors import Refused

@@ -250,6 +250,8 @@ class Report:
             yield from words_of(finding)
         if self.state is State.DAMAGED:
             yield "The process may hold a part of it: restart it"
+        elif not self.ok and any(f.code == "ran-once" for f in self.findings):
+            yield "No definition was changed; what the statement did stays"
         elif not self.ok:
             yield "Nothing was changed"
         elif self.state is State.PLANNED:

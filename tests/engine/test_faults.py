@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -11,13 +12,26 @@ from suture.engine import process
 from suture.patch import Change, Expect, Kind, Patch, Scope, Target
 
 OLD = """
+    import functools
     LIMIT = 1
+    SIZE = LIMIT * 10
+    TABLE = {'a': LIMIT, 'in': [LIMIT], 'of': {LIMIT}}
+    ran = []
+    def note(x):
+        ran.append(x)
     def f(a=1, *, b=2):
         'old'
         return a, b, LIMIT
+    def d(a=LIMIT):
+        return a
     class A:
         kind = 'old'
         def m(self):
+            return 'old'
+        def over(self):
+            return 'base'
+    class B(A):
+        def over(self):
             return 'old'
     def make(k):
         def inner(x):
@@ -26,26 +40,52 @@ OLD = """
     held = make(3)
 """
 NEW = """
+    import functools
     import json
+    from {prefix}more import thing
     LIMIT = 2
+    SIZE = LIMIT * 10
+    TABLE = {{'a': LIMIT, 'in': [LIMIT], 'of': {{LIMIT}}}}
+    ran = []
+    def note(x):
+        ran.append(x)
     def helper():
         return json.dumps(LIMIT)
     def f(a=10, *, b=20):
         'new'
         return a, b, LIMIT, helper()
+    @functools.lru_cache
+    def d(a=LIMIT):
+        return a
     class A:
         kind = 'new'
         def m(self):
             return 'new', super().__repr__
+        def over(self):
+            return 'base'
         def n(self):
             return 1
+    class B(A):
+        pass
     def make(k):
         def inner(x):
             return x * k + 1
         return inner
     held = make(3)
+    note(LIMIT)  # suture: run-once
 """
-STEPS = ["read", "compile", "resolve", "judge", "fit", "evaluate", "evaluate-first", "guard", "intend", "commit"]
+MORE = "thing = 1\n"
+STEPS = ["read", "compile", "resolve", "judge", "fit", "evaluate", "evaluate-first", "guard", "act", "intend", "commit"]
+BEFORE_IT_RUNS = STEPS[: STEPS.index("act") + 1]
+
+
+def patch_of(world: Any) -> Patch:
+    """Something of all that a patch can carry: code, defaults, values, tables, a decorator, additions, a removal, a new module."""
+    patch: Patch = world.patch({"m": NEW.format(prefix=world.prefix), "more": MORE})
+    assert not patch.left_out, patch.left_out
+    assert {c.decision.rule for c in patch.changes if c.decision} >= {"run-once", "evaluate", "merge", "decorate", "remove"}
+    assert {c.kind for c in patch.changes} >= {Kind.MODULE, Kind.STATEMENT}
+    return patch
 
 
 def fingerprint(m: Any) -> dict[str, Any]:
@@ -55,7 +95,12 @@ def fingerprint(m: Any) -> dict[str, Any]:
         for field in ("__code__", "__defaults__", "__kwdefaults__", "__doc__"):
             out[f"{name}.{field}"] = id(getattr(function, field))
         out[f"{name}.__dict__"] = dict(vars(function))
-    out["A"] = {k: id(v) for k, v in vars(m.A).items() if k not in ("__dict__", "__weakref__")}
+    for name in ("A", "B"):
+        cls = getattr(m, name, None)
+        out[name] = cls and {k: id(v) for k, v in vars(cls).items() if k not in ("__dict__", "__weakref__")}
+    table = getattr(m, "TABLE", {})
+    out["TABLE"] = [(k, id(v), list(v) if type(v) in (list, set) else v) for k, v in table.items()]
+    out["sys.modules"] = sorted(n for n in sys.modules if n.startswith("w"))
     return out
 
 
@@ -68,8 +113,7 @@ class Injected(BaseException):
 def test_fault_at_a_step(world: Any, step: str, kind: type[BaseException]) -> None:
     """Whatever is raised at whatever step: every target is the same object with the same contents, and it can be tried again."""
     m = world.module(OLD)
-    patch = world.patch(NEW)
-    assert not patch.left_out, patch.left_out
+    patch = patch_of(world)
     engine = process.engine(suture.__file__)
     before = fingerprint(m)
 
@@ -80,18 +124,48 @@ def test_fault_at_a_step(world: Any, step: str, kind: type[BaseException]) -> No
     with pytest.raises(kind):
         engine.apply(patch, on_step=fail)
     assert fingerprint(m) == before
+    assert m.ran == ([] if step in BEFORE_IT_RUNS else [2])
     assert suture.status() == ()
+    m.ran.clear()
     assert suture.apply(patch).ok
     assert m.f() == (10, 20, 2, "2")
+    assert (m.SIZE, m.TABLE, m.d(), m.B().over(), m.ran) == (20, {"a": 2, "in": [2], "of": {2}}, 2, "base", [2])
     live = fingerprint(m)
     with pytest.raises(kind):
         engine.revert(patch.id, on_step=lambda name: fail(step) if name == "commit" else None)
     assert fingerprint(m) == live
     assert suture.revert(patch.id).ok
     assert m.f() == (1, 2, 1)
+    assert (m.SIZE, m.TABLE, m.d(), m.B().over()) == (10, {"a": 1, "in": [1], "of": {1}}, 1, "old")
     after = fingerprint(m)
     code = {k for k in before if before[k] != after.get(k)}
     assert all(k.endswith("__code__") for k in code), code  # code comes back as an equal object
+
+
+def test_statement_that_raises(world: Any) -> None:
+    """It has run, and the report says so; nothing that the patch stores is live."""
+    m = world.module(OLD)
+    text = NEW.format(prefix=world.prefix).replace("note(LIMIT)", "note(1 / (LIMIT - 2))")
+    before = fingerprint(m)
+    report = suture.apply(world.patch({"m": text, "more": MORE}))
+    assert not report.ok
+    assert "No definition was changed; what the statement did stays" in report.words()
+    assert {f.code for f in report.findings if f.severity != "note"} == {"ran-once", "evaluation-failed"}
+    assert fingerprint(m) == before
+    assert suture.status() == ()
+
+
+def test_statement_does_not_run_where_something_else_refuses(world: Any) -> None:
+    """It is the last that can fail."""
+    m = world.module(OLD)
+    patch = patch_of(world)
+    m.LIMIT = 7
+    before = fingerprint(m)
+    report = suture.apply(patch)
+    assert not report.ok
+    assert "ran-once" not in {f.code for f in report.findings}
+    assert m.ran == []
+    assert fingerprint(m) == before
 
 
 def test_store_that_raises_in_the_middle(world: Any, monkeypatch: Any) -> None:
@@ -200,7 +274,7 @@ def test_kind_change_can_be_accepted(world: Any) -> None:
 def test_an_interrupt_behind_the_commit_leaves_a_patch_that_status_knows(world: Any) -> None:
     """It is live, status says so, and it can be taken back."""
     m = world.module(OLD)
-    patch = world.patch(NEW)
+    patch = patch_of(world)
     engine = process.engine(suture.__file__)
 
     def fail(name: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from suture.engine import swap
-from suture.engine.swap import ABSENT, Guard, Quiet, Store, Undo, Via
+from suture.engine.swap import ABSENT, Contents, Guard, Quiet, Store, Undo, Via
 from suture.errors import Fault, Refused
 
 Look = Callable[..., None]
@@ -51,6 +51,11 @@ class World:
         self.plain = types.SimpleNamespace(x="old")
         self.log: list[str] = []
         self.code_of_g = self.g.__code__
+        self.tables: list[tuple[list[str] | dict[str, str] | set[str], Contents]] = [
+            (["old", "stays"], Contents("l", ["new", "stays", "more"])),
+            ({"x": "old", "gone": "old"}, Contents("d", {"added": "new", "x": "new"})),
+            ({"old", "stays"}, Contents("s", {"new", "stays"})),
+        ]
         self.wanted: list[Store] = []
 
     def stores(self) -> list[Store]:
@@ -69,6 +74,7 @@ class World:
             Store(self.plain, "x", Via.SETATTR, "new"),
             Store(self.plain, "added", Via.SETATTR, "new"),
             Store(self.g, "__defaults__", Via.SETATTR, (10,)),
+            *(Store(table, name, Via.CONTENTS, name.seen[0]) for table, name in self.tables),
         ]
 
     def guards(self) -> list[Guard]:
@@ -90,6 +96,8 @@ class World:
             and self.space == {"x": "new", "added": "new"}
             and self.items == ["new"]
             and vars(self.plain) == {"x": "new", "added": "new"}
+            and [list(t) if type(t) is not set else sorted(t) for t, _ in self.tables]
+            == [["new", "stays", "more"], ["added", "x"], ["new", "stays"]]
         )
 
 
@@ -274,7 +282,7 @@ def bad_stores() -> Iterator[Any]:
     yield pytest.param(Store(object(), "x", Via.SETATTR, 1), AttributeError, id="no dict")
 
 
-@pytest.mark.parametrize("at", [0, 4, 14])
+@pytest.mark.parametrize("at", [0, 4, 14, 16, 17])
 @pytest.mark.parametrize(("bad", "kind"), list(bad_stores()))
 def test_store_that_raises(live: World, hooked: bool, bad: Store, kind: Any, at: int) -> None:
     """A store that fails, at either end or in the middle: all the same objects, nothing recorded, and it can be tried again."""
@@ -302,7 +310,7 @@ def test_record_that_raises(live: World, hooked: bool) -> None:
     assert not taken.done
 
 
-@pytest.mark.parametrize("at", range(14))
+@pytest.mark.parametrize("at", range(17))
 def test_guard_that_is_off(live: World, hooked: bool, at: int) -> None:
     """A place that holds something else than what was looked at stops all of it before the first store."""
     guards = live.guards()

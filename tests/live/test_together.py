@@ -106,7 +106,9 @@ def test_one_conflict_stops_all(service: Service, parent: Process) -> None:
     assert (status.code, [r["pid"] for r in status.json["remarks"] if r["code"] == "without-patch"]) == (1, [odd.pid])
 
 
-def late_no(service: Service, processes: list[Process], odd: Process, **more: Callable[[Agent, Any], object]) -> together.Outcome:
+def late_no(
+    service: Service, processes: list[Process], odd: Process, patch: Path | None = None, **more: Callable[[Agent, Any], object]
+) -> together.Outcome:
     """An apply in which one process changes its own function after all have prepared, and the others have switched before it."""
     switched = threading.Semaphore(0)
 
@@ -123,7 +125,7 @@ def late_no(service: Service, processes: list[Process], odd: Process, **more: Ca
 
     agents = service.agents(processes, watched(before=before, after=after))
     with hanging_up(agents):
-        return together.apply(agents, service.patch.read_bytes())
+        return together.apply(agents, (patch or service.patch).read_bytes())
 
 
 def test_no_behind_the_first_switch(service: Service, parent: Process) -> None:
@@ -139,6 +141,24 @@ def test_no_behind_the_first_switch(service: Service, parent: Process) -> None:
     assert "4 had switched and went back" in text.replace("\n  ", " ")
     assert "moved-meanwhile" in text
     assert all(f"{p.pid}  put back" in text for p in others)
+    nothing_held(processes)
+
+
+def test_what_has_run_is_said(service: Service, parent: Process) -> None:
+    """Who has switched goes back, and what a statement of the patch did there stays: exit 2, and the words say it."""
+    acts = service.made("acts", [('"old"', '"new"'), ("class C", 'setattr(f, "ran", 1)  # suture: run-once\n    class C')])
+    processes = service.fork(parent, 3)
+    odd, *others = processes
+    outcome = late_no(service, processes, odd, acts)
+    assert states(outcome) == {p.pid: "refused" if p is odd else "put back" for p in processes}
+    assert (outcome.exit_code(), words(others), [p.ask("hasattr(app.f, 'ran')") for p in processes]) == (
+        2,
+        [OLDS] * 2,
+        [False, True, True],
+    )
+    text = told(outcome, service).replace("\n  ", " ")
+    assert f"a statement of the patch has run, and what it did stays: pid {others[0].pid}, {others[1].pid}" in text
+    assert [row["ran"] for row in outcome.to_json()["processes"]] == [False, True, True]
     nothing_held(processes)
 
 
@@ -171,7 +191,7 @@ def killing(victim: Process, step: str, delay_s: float) -> type[Agent]:
     asked = wire.Prepare if step.startswith("prepar") else wire.Commit
 
     def kill() -> None:
-        time.sleep(delay_s)
+        time.sleep(delay_s)  # somewhere in the midst of the answer: there is no event to wait for
         victim.kill()
 
     def before(agent: Agent, kind: Any) -> None:

@@ -153,5 +153,5 @@ def test_the_command_finds_the_file_of_the_new_tree(tmp_path: Path, capsys) -> N
 def test_a_block_that_only_makes_new_names_is_run(made, block: str, fits: bool) -> None:
     """Which of them depends on the process, so it runs there."""
     patch = made("import os\nX = 1\n", f"import os\nX = 1\n{block}")
-    assert [c.decision.rule for c in patch.changes if c.decision] == (["run-once"] if fits else [])
+    assert [c.decision.rule for c in patch.changes if c.decision] == (["evaluate"] if fits else [])
     assert bool(patch.left_out) is not fits

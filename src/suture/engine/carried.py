@@ -13,7 +13,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from suture.engine.facts import PATCH_MARK, lines_of
+from suture.engine.facts import PATCH_MARK, lines_of, with_filename
 from suture.engine.frames import space_of
 from suture.engine.stage import Applied, Carried
 from suture.errors import Refused
@@ -32,13 +32,12 @@ def carried(change: Change, patch_id: str) -> Carried:
         Refused: syntax-error.
     """
     text, path = change.after or "", change.target.path
-    marked = f"{path}{PATCH_MARK}{patch_id}"
     try:
-        compile(text, marked, "exec", change.scope.future_after, dont_inherit=True)
+        code = compile(text, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         place = f"{path}:{getattr(error, 'lineno', None) or 1}"
         raise Refused("syntax-error", str(error), target=place, hint="mend the source, build again") from error
-    return Carried(change.target.module, path, text, path.rpartition("/")[2] == "__init__.py", patch_id)
+    return Carried(change.target.module, path, text, path.rpartition("/")[2] == "__init__.py", patch_id, code)
 
 
 def take_out(applied: Applied) -> None:
@@ -126,7 +125,7 @@ class _Loader:
         """Its body, compiled; tracebacks find its text."""
         marked = f"{self._path}{PATCH_MARK}{self._one.patch_id}"
         linecache.cache[marked] = (len(self._one.text), None, lines_of(self._one.text), marked)
-        return compile(self._one.text, marked, "exec", dont_inherit=True)
+        return with_filename(self._one.code, marked)
 
     def get_source(self, name: str) -> str:
         """Its text."""

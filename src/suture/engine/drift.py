@@ -22,11 +22,11 @@ from suture.difference import DIFFERS, NOT_COMPARED, NOT_LOADED, SAME, Differenc
 from suture.engine import witness
 from suture.engine.bound import Bound, CantTell, Names, holds, last_bound, shown
 from suture.engine.facts import PLAIN, Fingerprint, with_lf
-from suture.engine.frames import attributes, qualname_of, space_of
+from suture.engine.frames import attributes, class_space, lineage, qualname_of, space_of
 from suture.engine.pace import Pace
 from suture.engine.pieces import cut
 from suture.engine.plan import decorator_names
-from suture.engine.resolve import LRU, Modules, class_space, leaves, mangled
+from suture.engine.resolve import LRU, Modules, leaves, mangled
 from suture.engine.sources import File
 from suture.engine.swap import ABSENT
 from suture.engine.unwound import Unwound
@@ -37,7 +37,6 @@ from suture.patch import Target
 __all__ = ["compare", "live_of"]
 
 _bases: Any = type.__dict__["__bases__"].__get__  # type: ignore[attr-defined]  # a metaclass may answer getattr
-_mro: Any = type.__dict__["__mro__"].__get__
 _PLAIN = (*PLAIN, list, tuple, dict, set, frozenset)
 _SEEN_THROUGH = frozenset(("staticmethod", "classmethod", "property", "setter", "deleter", "getter", "lru_cache", "abstractmethod"))
 _HOLDS_A_FUNCTION = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property, LRU)
@@ -357,7 +356,7 @@ class _Comparing:
 
 def _makes_members(owner: object) -> bool:
     """True for an enumeration whose members aren't just what its text assigns: it, or one it comes from, has a `__new__`."""
-    return issubclass(type(owner), type) and any("__new_member__" in class_space(c) for c in _mro(owner))
+    return isinstance(owner, type) and any("__new_member__" in class_space(c) for c in lineage(owner))
 
 
 def _unmangled(path: tuple[str, ...]) -> str:

@@ -23,8 +23,8 @@ from typing import Any
 
 from suture.engine import swap
 from suture.engine.facts import Definition, code_at, inner_body, wrap
+from suture.engine.frames import class_space
 from suture.engine.plan import Work
-from suture.engine.resolve import class_space
 from suture.engine.shadow import Shadows, reading_anew
 from suture.engine.values import is_quiet
 from suture.errors import Refused
@@ -170,14 +170,18 @@ class Evaluator:
             shadow.clear()
         self.ran.append(work.target)
         self._rest()
-        return self.shadows.real(made, work.target)
+        return self.shadows.real(made, code, work.target)
 
     def was(self, work: Work) -> Any:
         """What the old text of an assignment makes in the live module; ABSENT if working that out could do more than that."""
         assert work.before is not None
         space = work.space
-        own = {n for n, f in list(space.items()) if type(f) is types.FunctionType and f.__globals__ is space}
-        if not is_quiet(getattr(work.before.parse(), "value", None), own):
+        live = list(space.items())
+        # A table has to be known; the builder has seen that the functions which made it do nothing else.
+        merges = work.change.decision is not None and work.change.decision.rule == "merge"
+        own = {n for n, f in live if type(f) is types.FunctionType and f.__globals__ is space} if merges else ()
+        modules = {n for n, m in live if isinstance(m, types.ModuleType)}
+        if not is_quiet(getattr(work.before.parse(), "value", None), own, modules):
             return swap.ABSENT
         made = _ClassSpace({}, class_space(work.owner) if work.owner is not None else {})
         try:
@@ -207,7 +211,7 @@ class Evaluator:
             shadow.clear()
         self._rest()
         made = space[name]
-        return self.shadows.real(made, work.target) if anew else made
+        return self.shadows.real(made, code, work.target) if anew else made
 
     def will_be(self, work: Work, name: str, value: Any) -> None:
         """What a name holds after the commit, for the expressions that come later."""
@@ -404,6 +408,14 @@ class _Ahead(ast.NodeTransformer):
         node.body = [self.visit(s) for s in node.body]
         self._own.pop()
         return node
+
+    def _comprehension(self, node: Any) -> ast.AST:
+        self._own.append({n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)})
+        self.generic_visit(node)
+        self._own.pop()
+        return node  # type: ignore[no-any-return]
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         node.value = node.value and self.visit(node.value)

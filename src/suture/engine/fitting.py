@@ -13,15 +13,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from suture.engine import fit, frames, swap, walk
+from suture.engine.bound import shown
 from suture.engine.facts import Definition, alike, equal_copy, fingerprint, same_tree
-from suture.engine.frames import space_of
+from suture.engine.frames import class_space, lineage, space_of
 from suture.engine.inner import control, grafted, held_by_undos, same_call, undone
-from suture.engine.plan import CACHES, Site, Work, decorator_names, is_decorated_anew, rebinds
-from suture.engine.resolve import LRU, class_space, lineage, mangled
+from suture.engine.plan import CACHES, Site, Work, acts, decorator_names, is_decorated_anew, rebinds
+from suture.engine.resolve import LRU, mangled
 from suture.engine.revert import left_behind, put_back
 from suture.engine.stage import Applied, Context, Stage, let_go, literal
 from suture.engine.swap import ABSENT, Via
-from suture.engine.values import COMPARED, TABLES, merge, same, shown
+from suture.engine.values import COMPARED, TABLES, merge, same
 from suture.errors import Refused, SutureError
 from suture.patch import Finding, Kind, Severity
 
@@ -56,8 +57,8 @@ class Fitting(Context):
 
     def _fit_one(self, work: Work, evaluate: bool) -> None:
         kind, absent = work.change.kind, work.change.before is None
-        if kind is Kind.STATEMENT and work.change.again:
-            return  # a part of the table's own value
+        if kind is Kind.STATEMENT and (work.change.again or acts(work.change)):
+            return  # a part of the table's own value; or run last of all
         if absent or rebinds(work.before, work.after):
             if evaluate:
                 self._add(work)
@@ -88,6 +89,25 @@ class Fitting(Context):
                 module = self.modules.by_name(module_name)
                 if module is not None and other == name and other not in space_of(module):
                     self.stage.put(space_of(module), other, Via.SETITEM, value)
+
+    def act(self) -> None:
+        """
+        Run the statements that somebody chose to run: what they do can't be taken back, so all else has been looked at.
+
+        Raises:
+            Refused: moved-meanwhile (nothing ran); evaluation-failed.
+        """
+        waiting = [w for w in self.works if w.status == "todo" and acts(w.change)]
+        if not waiting:
+            return
+        for guard in self.stage.guards:
+            if swap.read(guard.owner, guard.name, guard.via) is not guard.was:
+                raise swap.moved()
+            self.pace()
+        for work in waiting:
+            words = "ran, for good: neither a revert nor a refusal after this undoes what it did"
+            self.find(Finding("ran-once", Severity.WARNING, work.target, words))  # first: one that raises has run as well
+            self._add(work)
 
     def _decorate(self, work: Work) -> None:
         """Make a definition anew, with its new decorators, for its name and for who imported it."""

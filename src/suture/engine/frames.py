@@ -27,8 +27,10 @@ __all__ = [
     "Inside",
     "attributes",
     "calls_of",
+    "class_space",
     "count_inside",
     "inside",
+    "lineage",
     "locals_of",
     "ours",
     "qualname_of",
@@ -47,10 +49,15 @@ QUIET_PAUSE_S = 0.000_25
 _OPTIMIZED, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x1, 0x20, 0x80, 0x200  # co_flags
 _SUSPENDS = _GENERATOR | _COROUTINE | _ASYNC_GENERATOR
 _MAX_CHAIN = 1000
-_class_dict = type.__dict__["__dict__"].__get__
-_mro = type.__dict__["__mro__"].__get__
+_class_dict: Callable[[type], Mapping[str, Any] | None] = type.__dict__["__dict__"].__get__  # a metaclass may answer getattr
+lineage: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__  # type: ignore[attr-defined]  # the same
 _qualname: Any = type.__dict__["__qualname__"].__get__
 _module_dict: Any = types.ModuleType.__dict__["__dict__"].__get__  # type: ignore[index]
+
+
+def class_space(cls: type) -> Mapping[str, Any]:
+    """What a class itself has; a type of C that nobody has made ready has no dictionary yet (up to 3.11)."""
+    return _class_dict(cls) or {}
 
 
 def pause() -> None:
@@ -238,7 +245,7 @@ class _Nothing:
 
 def _derives(kind: type, base: Any) -> bool:
     """``issubclass``, without a metaclass's opinion."""
-    return any(c is base for c in _mro(kind))
+    return any(c is base for c in lineage(kind))
 
 
 def _tasks(loops: Iterable[Any]) -> list[Any]:
@@ -271,7 +278,7 @@ def _members(weak: Any) -> list[Any]:
 
 def _of_task(task: Any, name: str) -> Any:
     """Call a method of asyncio's own task class, whatever a subclass makes of it."""
-    for base in _mro(type(task)):
+    for base in lineage(type(task)):
         if base is _known("_asyncio", "Task") or base is _known("asyncio.tasks", "_PyTask"):
             return getattr(base, name)(task)
     return None
@@ -362,8 +369,8 @@ def locals_of(frame: types.FrameType, inner: Mapping[str, Any] | None) -> dict[s
 def attributes(here: object) -> Mapping[str, Any]:
     """The instance dictionary, through the descriptor that the interpreter made: a class may define its own ``__dict__``."""
     kind = type(here)
-    for cls in _mro(kind):
-        slot = _class_dict(cls).get("__dict__")
+    for cls in lineage(kind):
+        slot = class_space(cls).get("__dict__")
         if type(slot) is types.GetSetDescriptorType:
             try:
                 own = slot.__get__(here, kind)

@@ -27,9 +27,9 @@ from suture.engine.facts import (
     nested_codes,
     pair_codes,
 )
-from suture.engine.frames import qualname_of, space_of
+from suture.engine.frames import class_space, qualname_of, space_of
 from suture.engine.plan import Site, Work
-from suture.engine.resolve import Modules, Resolver, class_space, leaves, mangled
+from suture.engine.resolve import Modules, Resolver, leaves, mangled
 from suture.engine.stage import Applied, Context, literal
 from suture.engine.swap import ABSENT, Entry
 from suture.errors import Refused, SutureError
@@ -260,7 +260,13 @@ class Locating(Context):
         assert work.before is not None
         owner, name, via = self.value_place(work)
         live = swap.read(owner, name, via)
-        if work.change.decision is not None:  # held against its source when that is evaluated
+        rule = work.change.decision.rule if work.change.decision is not None else ""
+        if rule == "remove" and live is not ABSENT and not alike(live, literal(work.before.parse())):
+            work.status = "kept"
+            words = f"{name} is removed, but what it holds isn't plainly what its source says: it stays in the process"
+            self.find(Finding("removed-kept", Severity.WARNING, work.target, words, "delete it in a hotfix file"))
+            return
+        if rule:  # held against its source when that is evaluated
             if live is ABSENT:
                 hint = "the process runs another version: rebuild from the source that it was started from"
                 raise Refused("target-missing", f"there is no {work.change.target.qualname}", target=work.target, hint=hint)

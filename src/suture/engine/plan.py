@@ -16,10 +16,21 @@ from typing import Any
 
 from suture.engine.facts import KIND_FLAGS, Definition, inner_codes, kind_name, same_tree
 from suture.engine.frames import space_of
-from suture.patch import Change, Finding, Severity
+from suture.patch import Change, Finding, Kind, Severity
 from suture.record import record
 
-__all__ = ["Site", "Work", "accepts", "cross_calls", "is_decorated_anew", "judge", "judge_live", "rebinds", "same_decorators"]
+__all__ = [
+    "Site",
+    "Work",
+    "accepts",
+    "acts",
+    "cross_calls",
+    "is_decorated_anew",
+    "judge",
+    "judge_live",
+    "rebinds",
+    "same_decorators",
+]
 
 # Decorators that pass any call on, or are looked through by name: a changed signature is safe below them.
 TRANSPARENT = frozenset(
@@ -124,6 +135,11 @@ def rebinds(before: Definition | None, after: Definition) -> bool:
     if before is None or before.code is None or not after.classes or same_decorators(before, after):
         return False
     return set(decorator_names(before)) | set(decorator_names(after)) <= DESCRIPTORS
+
+
+def acts(change: Change) -> bool:
+    """True for a statement that is run for what it does, by somebody's choice."""
+    return change.kind is Kind.STATEMENT and change.decision is not None and change.decision.rule == "run-once"
 
 
 def is_decorated_anew(change: Change) -> bool:

@@ -152,7 +152,8 @@ class Engine:
             if not free:
                 return refusal("", [_busy()], Pace())
             transaction = self._transaction(**options)
-            return self._ended(transaction, transaction.run(source, commit=commit))
+            with _let_go(transaction):
+                return self._ended(transaction, transaction.run(source, commit=commit))
 
     def prepare(self, source: Source, **options: Any) -> tuple[Report, Prepared | None]:
         """
@@ -167,10 +168,11 @@ class Engine:
             if not free:
                 return refusal("", [_busy()], Pace()), None
             transaction = self._transaction(**options)
-            report = transaction.prepare(source, commit=True)
-            if report is not None:
-                return self._ended(transaction, (report, [], None)), None
-            return transaction.prepared(), Prepared(self, transaction)
+            with _let_go(transaction):
+                report = transaction.prepare(source, commit=True)
+                if report is not None:
+                    return self._ended(transaction, (report, [], None)), None
+                return transaction.prepared(), Prepared(self, transaction)
 
     def _transaction(
         self,
@@ -260,7 +262,8 @@ class Engine:
         try:
             transaction = self._transaction(accept=arm.accept)
             transaction.importing, transaction.part_of = module, applied
-            report = self._ended(transaction, transaction.run(Patch(applied.patch_id, arm.changes), commit=True))
+            with _let_go(transaction):
+                report = self._ended(transaction, transaction.run(Patch(applied.patch_id, arm.changes), commit=True))
             if not report.ok:
                 return "; ".join(f"{f.code} {f.target}: {f.message}" for f in report.findings if f.severity is Severity.ERROR)
             if all(r.status == "already-fixed" for r in report.changed):
@@ -310,7 +313,8 @@ class Prepared:
                 transaction = self._waiting.pop()
             except IndexError:
                 return refusal("", [_over()], Pace())
-            return self._engine._ended(transaction, transaction.finish())
+            with _let_go(transaction):
+                return self._engine._ended(transaction, transaction.finish())
 
     def discard(self) -> None:
         """Forget it; nothing was changed."""
@@ -318,6 +322,16 @@ class Prepared:
             transaction = self._waiting.pop()
             transaction.applied.move(State.REFUSED)
             transaction.let_go()
+
+
+@contextlib.contextmanager
+def _let_go(transaction: Transaction) -> Iterator[None]:
+    """Whatever is raised, an interrupt too: modules that the patch brings don't stay behind."""
+    try:
+        yield
+    except BaseException:
+        transaction.let_go()
+        raise
 
 
 def unexpected(live: Collection[str], patches: Collection[str] | None) -> Iterator[Difference]:

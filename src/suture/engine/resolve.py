@@ -17,26 +17,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from suture.engine.facts import Definition, Fingerprint, alike, fingerprint, literal_value
-from suture.engine.frames import space_of
+from suture.engine.frames import class_space, lineage, space_of
 from suture.engine.plan import Site, Work
 from suture.engine.walk import walk
 from suture.errors import Refused
 from suture.patch import Target
 
-__all__ = ["LRU", "Modules", "Resolver", "class_space", "leaves", "lineage", "mangled", "same_default"]
+__all__ = ["LRU", "Modules", "Resolver", "leaves", "mangled", "same_default"]
 
 Rest = Callable[[], None]
 LRU = type(functools.lru_cache(lambda: None))
 _MAX_LEAVES = 400
-
-
-_dict_of: Callable[[type], Mapping[str, Any] | None] = type.__dict__["__dict__"].__get__  # a metaclass may answer getattr
-lineage: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__  # type: ignore[attr-defined]  # the same
-
-
-def class_space(cls: type) -> Mapping[str, Any]:
-    """What a class itself has; a type of C that nobody has made ready has no dictionary yet (up to 3.11)."""
-    return _dict_of(cls) or {}
 
 
 class Modules:

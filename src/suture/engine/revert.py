@@ -12,6 +12,7 @@ from suture.engine.inner import Back, way_back
 from suture.engine.pace import Pace
 from suture.engine.stage import Applied, Stage, Step, clear_caches, let_go, order, settle
 from suture.engine.swap import ABSENT, Undo, Via
+from suture.engine.values import merge
 from suture.errors import Refused
 from suture.patch import Finding, Severity
 from suture.report import Process, Report, Row, State
@@ -39,7 +40,13 @@ def put_back(
         if live is store.new or (store.name == "__annotations__" and live == store.new):
             ours.append(entry)
             continue
-        name = f"{frames.qualname_of(store.owner)}.{store.name}"
+        whole = store.via is Via.CONTENTS
+        merged = merge(store.owner, store.new, entry.old, store.name.path) if whole else None
+        if merged is not None and not merged.kept:  # the program has put in more since, and that stays
+            for write in merged.writes:
+                stage.put(*write)
+            continue
+        name = store.name.path if whole else f"{frames.qualname_of(store.owner)}.{store.name}"
         if store.name == "__code__":
             raise Refused(
                 "changed-since",

@@ -10,14 +10,16 @@ and gets the live functions in their place.  Nothing that is live is written.
 from __future__ import annotations
 
 import ast
+import collections
 import copy
 import functools
 import gc
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from suture.engine.resolve import class_space, lineage
+from suture.engine.facts import nested_codes
+from suture.engine.frames import class_space, lineage
 from suture.engine.swap import Store
 from suture.errors import Refused
 
@@ -25,7 +27,8 @@ __all__ = ["Shadow", "Shadows", "reading_anew"]
 
 Node = TypeVar("Node", bound=ast.AST)
 _GETTER = "\0suture:get"
-_LOOKED_AT = 5_000  # objects of a value
+_LOOKED_AT = 50_000  # objects of a value
+_DEPTH = 50
 _SURFACE = (type, types.ModuleType, types.CodeType, types.BuiltinFunctionType)
 
 
@@ -58,8 +61,10 @@ class Shadows:
         self._by_space: dict[int, Shadow] = {}
         self._by_module: dict[int, Shadow] = {}
         self._fields: dict[int, dict[str, Any]] = {}
-        self._taken = 0
+        self._learned = 0
         self._real: dict[int, tuple[Any, Any]] = {}  # by id of what stands in for it: that, and what is live
+        self._made: dict[int, types.FunctionType] = {}  # functions that were made in a shadow, as they are live
+        self._given = False  # something of a shadow has been handed out
 
     def of(self, module: types.ModuleType, space: dict[str, Any]) -> Shadow:
         """The shadow of a module."""
@@ -68,15 +73,16 @@ class Shadows:
             self._by_space[id(space)] = self._by_module[id(module)] = made
         return self._by_space[id(space)]
 
-    def learn(self, stores: Iterable[Store]) -> None:
-        """Note what functions will have."""
-        for store in stores:
+    def learn(self, stores: Sequence[Store]) -> None:
+        """Note what functions will have; *stores* grows from call to call."""
+        new, self._learned = stores[self._learned :], len(stores)
+        for store in new:
             if type(store.owner) is types.FunctionType:
                 self._fields.setdefault(id(store.owner), {})[store.name] = store.new
 
     def let_go(self, rest: Callable[[], None]) -> None:
         """Drop the twins: they hold code, and who holds code is counted as being inside it."""
-        for pile in (self._real, self._fields, self._by_space, self._by_module):
+        for pile in (self._real, self._made, self._fields, self._by_space, self._by_module):
             while pile:
                 pile.popitem()
                 rest()
@@ -84,6 +90,7 @@ class Shadows:
     def stands_for(self, stand_in: Any, live: Any) -> None:
         """A copy that expressions see in place of a live table."""
         self._real[id(stand_in)] = (stand_in, live)
+        self._given = True
 
     def twin(self, value: Any) -> Any:
         """A function as it will be, in the shadow of its module; other values as they are."""
@@ -100,6 +107,7 @@ class Shadows:
         made.__kwdefaults__ = fields.get("__kwdefaults__", value.__kwdefaults__)
         made.__qualname__, made.__module__ = value.__qualname__, value.__module__
         self._real[id(made)] = (made, value)
+        self._given = True
         return made
 
     def get(self, value: Any, name: str) -> Any:
@@ -118,79 +126,89 @@ class Shadows:
 
     # ------------------------------------------------------------ what comes out
 
-    def real(self, value: Any, target: str) -> Any:
+    def real(self, value: Any, code: types.CodeType, target: str) -> Any:
         """
-        A value with live functions in place of twins.
+        A value with live functions in place of twins; *code* made it.
 
         Raises:
-            Refused: evaluation-entangled: something keeps a twin where it can't be replaced.
+            Refused: evaluation-entangled: something keeps a twin where it can't be replaced, or may keep one.
         """
         value = self._replaced(value, {})
-        self._search(value, target)
+        if self._given or nested_codes(code):
+            self._search(value, target)
         return value
 
-    def _replaced(self, value: Any, done: dict[int, Any]) -> Any:
+    def _replaced(self, value: Any, done: dict[int, Any], depth: int = 0) -> Any:
         if id(value) in self._real:
             return self._real[id(value)][1]
-        if id(value) in done:
-            return done[id(value)]
+        if id(value) in done or depth > _DEPTH:  # what is deeper is found by the search
+            return done.get(id(value), value)
         kind = type(value)
         made: Any = value
         done[id(value)] = value
         if kind is types.FunctionType and type(value.__globals__) is Shadow:
-            made = _live(value, self._replaced)
+            made = self._function(value, done, depth)
         elif kind in (tuple, frozenset):
-            parts = [self._replaced(v, done) for v in value]
-            made = value if all(a is b for a, b in zip(parts, value, strict=True)) else kind(parts)
+            parts = [self._replaced(v, done, depth + 1) for v in value]
+            made = value if _all_same(parts, value) else kind(parts)
         elif kind is functools.partial:
-            parts = [self._replaced(v, done) for v in (value.func, value.args, value.keywords)]
-            same = all(a is b for a, b in zip(parts, (value.func, value.args, value.keywords), strict=True))
-            made = value if same else functools.partial(parts[0], *parts[1], **parts[2])
-        elif kind is list:
-            for at, inner in enumerate(value):
-                if (real := self._replaced(inner, done)) is not inner:
-                    value[at] = real
-        elif kind is dict:
-            for key, inner in list(value.items()):
-                if (real := self._replaced(inner, done)) is not inner:
-                    value[key] = real
-        elif kind is set:
-            for inner in list(value):
-                if (real := self._replaced(inner, done)) is not inner:
-                    value.discard(inner)
-                    value.add(real)
+            was = (value.func, value.args, value.keywords)
+            parts = [self._replaced(v, done, depth + 1) for v in was]
+            made = value if _all_same(parts, was) else functools.partial(parts[0], *parts[1], **parts[2])
+        elif kind in (list, set):
+            parts = [self._replaced(v, done, depth + 1) for v in value]
+            if not _all_same(parts, value):
+                value.clear()
+                (value.extend if kind is list else value.update)(parts)
+        elif kind in (dict, collections.defaultdict):
+            if kind is collections.defaultdict:
+                value.default_factory = self._replaced(value.default_factory, done, depth + 1)
+            pairs = [[self._replaced(v, done, depth + 1) for v in pair] for pair in value.items()]
+            if not all(map(_all_same, pairs, value.items())):
+                value.clear()
+                value.update(pairs)
         done[id(value)] = made
         return made
 
+    def _function(self, function: types.FunctionType, done: dict[int, Any], depth: int) -> types.FunctionType:
+        """A function that was made in a shadow, made anew in the live module."""
+        shadow: Any = function.__globals__
+        cells = function.__closure__
+        if cells is not None:
+            cells = tuple(types.CellType(self._replaced(c.cell_contents, done, depth + 1)) for c in cells)
+        defaults = self._replaced(function.__defaults__, done, depth + 1)
+        made = types.FunctionType(function.__code__, shadow.live, function.__name__, defaults, cells)
+        made.__kwdefaults__ = self._replaced(function.__kwdefaults__, done, depth + 1)
+        made.__qualname__ = function.__qualname__
+        made.__module__ = shadow.live.get("__name__", function.__module__)
+        made.__dict__.update(self._replaced(function.__dict__, done, depth + 1))
+        self._made[id(made)] = made
+        return made
+
     def _search(self, value: Any, target: str) -> None:
-        todo, seen = [value], {id(value)}
-        while todo and len(seen) < _LOOKED_AT:
+        """Look whether something still refers to a shadow; what the live program holds already is passed by."""
+        todo, seen = [value], {id(value): value}
+        while todo:
             here = todo.pop()
-            if type(here) is Shadow or id(here) in self._real:
+            if type(here) is Shadow or id(here) in self._real or len(seen) > _LOOKED_AT:
                 raise Refused(
                     "evaluation-entangled",
-                    f"the value keeps a function as it ran ahead of the commit, where it can't be told: {type(value).__qualname__}",
+                    f"the value keeps, or may keep, a function as it ran ahead of the commit: {type(value).__qualname__}",
                     target=target,
                     hint="restart, or set it in a hotfix file after the fix is live",
                 )
-            if isinstance(here, _SURFACE) or (type(here) is types.FunctionType and type(here.__globals__) is not Shadow):
+            live = type(here) is types.FunctionType and id(here) not in self._made and type(here.__globals__) is not Shadow
+            if live or isinstance(here, _SURFACE):
                 continue
+            space = here.__globals__ if type(here) is types.FunctionType and id(here) in self._made else None
             for inner in gc.get_referents(here):
-                if id(inner) not in seen:
-                    seen.add(id(inner))
+                if inner is not space and gc.is_tracked(inner) and id(inner) not in seen:
+                    seen[id(inner)] = inner
                     todo.append(inner)
 
 
-def _live(function: types.FunctionType, replaced: Callable[[Any, dict[int, Any]], Any]) -> types.FunctionType:
-    """A function that was made in a shadow, made anew in the live module."""
-    shadow: Any = function.__globals__
-    cells = function.__closure__
-    made = types.FunctionType(function.__code__, shadow.live, function.__name__, function.__defaults__, cells)
-    made.__kwdefaults__ = function.__kwdefaults__
-    made.__qualname__ = function.__qualname__
-    made.__module__ = shadow.live.get("__name__", function.__module__)
-    made.__dict__.update(function.__dict__)
-    return made
+def _all_same(a: Iterable[Any], b: Iterable[Any]) -> bool:
+    return all(x is y for x, y in zip(a, b, strict=True))
 
 
 class _Reading(ast.NodeTransformer):

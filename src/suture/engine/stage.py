@@ -85,6 +85,7 @@ class Carried:
         text: Its source.
         is_package: True for an ``__init__.py``.
         patch_id: Whose it is.
+        code: Its body, compiled in one go, as an import does it.
         made: Modules that imports have made of it.
     """
 
@@ -93,6 +94,7 @@ class Carried:
     text: str
     is_package: bool
     patch_id: str
+    code: types.CodeType
     made: list[types.ModuleType] = made_by(default_factory=list)
 
 

@@ -43,6 +43,7 @@ __all__ = [
     "Via",
     "commit",
     "lent",
+    "moved",
     "read",
     "undo",
 ]
@@ -75,22 +76,24 @@ class Contents(str):
     As the name of a place: all that a table holds, order included.
 
     Attributes:
+        path: The table, for a person.
         seen: Copies of what it held; ``read`` gives the one that is there now, so that places can be compared by identity.
     """
 
+    path: str
     seen: list[Any]
 
-    def __new__(cls, *seen: Any) -> Contents:
-        """One for each table; *seen* is what it's going to hold."""
+    def __new__(cls, path: str, becomes: Any) -> Contents:
+        """One for each table; *becomes* is what it's going to hold."""
         made = super().__new__(cls, "[:]")
-        made.seen = [*seen]
+        made.path, made.seen = path, [becomes]
         return made
 
     def of(self, table: Any) -> Any:
         """The copy that is what the table holds; made if there is none."""
         known = next((c for c in self.seen if _same_contents(table, c)), None)
         if known is None:
-            known = type(table)(table)
+            known = table.copy()  # of a defaultdict too
             self.seen.append(known)
         return known
 
@@ -99,7 +102,7 @@ def _same_contents(a: Any, b: Any) -> bool:
     """True if both hold the very same objects; a set has no order."""
     if len(a) != len(b):
         return False
-    if type(a) is dict:
+    if isinstance(a, dict):
         return all(map(operator.is_, a, b)) and all(map(operator.is_, a.values(), b.values()))
     if type(a) is list:
         return all(map(operator.is_, a, b))
@@ -405,13 +408,14 @@ class _Call:
                 raise
             if quiet is not None and quiet.inside():
                 raise Refused("busy", "somebody is inside what would be changed", hint="apply again") from error
-            raise _moved() from error
+            raise moved() from error
         finally:
             if collecting:
                 gc.enable()
 
 
-def _moved() -> Refused:
+def moved() -> Refused:
+    """What to say where a guard is off."""
     return Refused("moved-meanwhile", "something else changed a target between the look and the commit", hint="apply again")
 
 
@@ -546,7 +550,7 @@ def _flip(
     generation = _Generation()
     early, data, switched = _divide(stores, old, generation)
     if any(read(g.owner, g.name, g.via) is not g.was for g in guards if _raises_event(g)):
-        raise _moved()
+        raise moved()
     made: list[Step] = []
     first = [*early, *(s.first for s in switched)]
     try:  # no comprehensions here: on 3.12 and 3.13 what a tracer raises inside one passes by the handler of its own frame
@@ -617,7 +621,7 @@ def _same(place: tuple[Store, Any]) -> tuple[Store, Any]:
 def _first_phase(step: Step, made: list[Step]) -> None:
     store, was = step()
     if read(store.owner, store.name, store.via) is not was:
-        raise _moved()
+        raise moved()
     made.append(step)  # first: a store that raised is looked at by what undoes it
     for write, *arguments in _writers(store):
         write(*arguments)

@@ -101,6 +101,8 @@ class Transaction(Locating, Fitting, Accounting):
             with self._phase("guard"):
                 hooks.probe()
                 self._arm()
+                self.step("act")
+                self.act()
             self.step("intend")
             self.applied.move(State.COMMITTING)
             with self._phase("commit"):

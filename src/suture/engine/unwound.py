@@ -7,6 +7,7 @@ writes nothing.
 
 from __future__ import annotations
 
+import collections
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,7 +17,8 @@ from suture.engine.swap import ABSENT, Contents, Entry, Via
 
 __all__ = ["Unwound"]
 
-_TABLES = (dict, list, set)
+_DICTS = (dict, collections.defaultdict)
+_TABLES = (*_DICTS, list, set)
 _DEPTH = 20
 _FIELDS = ("__code__", "__defaults__", "__kwdefaults__")
 _State = tuple[types.CodeType, Any, Any]
@@ -81,12 +83,14 @@ def _less(table: Any, level: Mapping[int, Mapping[Any, Entry]], depth: int = 0) 
     elif entries:
         made = table.copy()
         for key, entry in entries.items():
-            if entry.old is ABSENT:
-                made.pop(key, None) if type(made) is dict else made.pop()
-            elif type(made) is dict or (type(key) is int and key < len(made)):
+            if key == "default_factory" and entry.store.via is Via.SETATTR:
+                made.default_factory = entry.old
+            elif entry.old is ABSENT:
+                made.pop(key, None) if type(made) in _DICTS else made.pop()
+            elif type(made) in _DICTS or (type(key) is int and key < len(made)):
                 made[key] = entry.old
-    if depth < _DEPTH and type(made) in (dict, list):
-        for key, inner in list(made.items() if type(made) is dict else enumerate(made)):
+    if depth < _DEPTH and type(made) in (*_DICTS, list):
+        for key, inner in list(made.items() if type(made) in _DICTS else enumerate(made)):
             before = _less(inner, level, depth + 1) if type(inner) in _TABLES else inner
             if before is not inner:
                 made = made.copy() if made is table or (whole is not None and made is whole.old) else made

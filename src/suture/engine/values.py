@@ -11,6 +11,7 @@ import ast
 import functools
 import re
 import types
+from collections import defaultdict
 from collections.abc import Container
 from typing import Any
 
@@ -18,44 +19,39 @@ from suture.engine.facts import PLAIN, alike, fingerprint
 from suture.engine.swap import ABSENT, Contents, Via
 from suture.record import made_by, record
 
-__all__ = ["COMPARED", "TABLES", "Merge", "is_quiet", "is_table", "merge", "same", "shown"]
+__all__ = ["COMPARED", "TABLES", "Merge", "is_quiet", "is_quiet_call", "is_table", "merge", "same"]
 
-# Calls that only make a value; by their last name, as the source has it.
-_MAKERS = frozenset(
-    (
-        *("abs", "all", "any", "bool", "bytes", "chr", "complex", "dict", "divmod", "enumerate", "filter", "float", "frozenset"),
-        *(
-            "callable",
-            "getattr",
-            "hasattr",
-            "hash",
-            "hex",
-            "int",
-            "isinstance",
-            "issubclass",
-            "len",
-            "list",
-            "map",
-            "max",
-            "min",
-            "object",
-            "oct",
-            "ord",
-        ),
-        *("pow", "range", "repr", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "type", "zip", "bytearray"),
-        *("compile", "escape", "partial", "itemgetter", "attrgetter", "methodcaller", "getLogger", "cast", "TypeVar", "NewType"),
-        *("timedelta", "date", "datetime", "time", "timezone", "Decimal", "Fraction", "Path", "PurePath", "PurePosixPath", "UUID"),
-        *("OrderedDict", "defaultdict", "deque", "Counter", "ChainMap", "MappingProxyType", "Struct", "Version", "ip_network"),
-        *("chain", "from_iterable", "product", "fromkeys", "maketrans", "literal_eval", "gettext_lazy", "_"),
-        *("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "hexdigest", "digest", "b64encode", "b64decode"),
-        *("join", "format", "replace", "split", "rsplit", "splitlines", "strip", "lstrip", "rstrip", "partition", "rpartition"),
-        *("upper", "lower", "title", "casefold", "encode", "decode", "translate", "startswith", "endswith", "removesuffix"),
-        *("keys", "values", "items", "get", "copy", "union", "intersection", "difference", "symmetric_difference", "getenv"),
-        *("count", "index", "find", "dirname", "basename", "abspath", "realpath", "resolve", "with_suffix", "joinpath"),
-    )
+# Calls that only make a value: by name; by the last two names, where the first is a module's; as methods of a value.
+_FUNCTIONS = frozenset(
+    """
+    abs all any bool bytearray bytes callable chr complex dict divmod enumerate filter float frozenset getattr hasattr hash hex int
+    isinstance issubclass len list map max min object oct ord pow range repr reversed round set slice sorted str sum tuple type zip
+    attrgetter chain compile defaultdict deque escape itemgetter literal_eval methodcaller partial product reduce
+    ChainMap Counter Decimal Fraction MappingProxyType NewType OrderedDict Path PurePath PurePosixPath Struct TypeVar UUID Version
+    cast date datetime gettext_lazy getLogger ip_network timedelta timezone
+    """.split()  # noqa: SIM905
 )
+_IN_MODULES = frozenset(
+    """
+    ast.literal_eval base64.b64decode base64.b64encode collections.ChainMap collections.Counter collections.OrderedDict
+    collections.defaultdict collections.deque datetime.date datetime.datetime datetime.time datetime.timedelta datetime.timezone
+    decimal.Decimal environ.get fractions.Fraction functools.partial functools.reduce hashlib.blake2b hashlib.md5 hashlib.sha1
+    hashlib.sha224 hashlib.sha256 hashlib.sha384 hashlib.sha512 chain.from_iterable itertools.chain itertools.product
+    ipaddress.ip_network logging.getLogger operator.attrgetter operator.itemgetter operator.methodcaller os.getenv path.abspath
+    path.basename path.dirname path.join path.realpath pathlib.Path pathlib.PurePath pathlib.PurePosixPath re.compile re.escape
+    struct.Struct types.MappingProxyType typing.cast typing.NewType typing.TypeVar uuid.UUID
+    """.split()  # noqa: SIM905
+)
+_METHODS = frozenset(
+    """
+    casefold copy count decode difference digest encode endswith find format fromkeys from_iterable get hexdigest index intersection
+    items join joinpath keys lower lstrip maketrans partition removeprefix removesuffix replace rpartition rsplit rstrip split
+    splitlines startswith strip symmetric_difference title translate union upper values with_suffix
+    """.split()  # noqa: SIM905
+)
+_CALL_THEIR_FIRST = frozenset(("filter", "map", "reduce"))
 _TABLE_CALLS = frozenset(("dict", "list", "set", "defaultdict"))
-TABLES = (dict, list, set)
+TABLES = (dict, defaultdict, list, set)
 # Values of these modules compare by what they are, and their comparing is nobody's own code.
 _VALUE_HOMES = frozenset(("datetime", "decimal", "fractions", "uuid", "pathlib", "pathlib._local", "ipaddress", "zoneinfo"))
 _OWN_HASH = (str, bytes, int, float, bool, type(None), type, types.FunctionType, types.BuiltinFunctionType)
@@ -64,24 +60,23 @@ _DEPTH = 20
 COMPARED = (*PLAIN, *TABLES, tuple, frozenset, re.Pattern)
 
 
-def is_quiet(node: ast.expr | None, also: Container[str] = ()) -> bool:
+def is_quiet(node: ast.expr | None, also: Container[str] = (), modules: Container[str] = ()) -> bool:
     """
     True if evaluating an expression makes a value and does nothing else, as far as its text says.
 
     Args:
         node: It.
         also: Names of functions that may be called.
+        modules: Names that may be modules': ``requests.get`` isn't a dictionary's.
     """
     if node is None:
         return False
     todo: list[ast.AST] = [node]
     while todo:
         here = todo.pop()
-        if isinstance(here, ast.Call):
-            name = here.func.attr if isinstance(here.func, ast.Attribute) else getattr(here.func, "id", "")
-            if name not in _MAKERS and not (isinstance(here.func, ast.Name) and name in also):
-                return False
-        elif isinstance(here, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
+        if isinstance(here, ast.Call) and not is_quiet_call(here, also, modules):
+            return False
+        if isinstance(here, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
             return False
         if isinstance(here, ast.Lambda):  # made, not called
             todo += [*here.args.defaults, *(d for d in here.args.kw_defaults if d is not None)]
@@ -90,10 +85,44 @@ def is_quiet(node: ast.expr | None, also: Container[str] = ()) -> bool:
     return True
 
 
+def is_quiet_call(node: ast.Call, also: Container[str] = (), modules: Container[str] = ()) -> bool:
+    """The same of a call itself, not of its arguments but for functions that it calls."""
+    if not _is_known(node.func, also, modules):
+        return False
+    called = [k.value for k in node.keywords if k.arg == "key"]
+    if isinstance(node.func, ast.Name | ast.Attribute) and _last(node.func) in _CALL_THEIR_FIRST:
+        called += node.args[:1]
+    return all(_is_quiet_function(f, also, modules) for f in called)
+
+
+def _is_quiet_function(node: ast.expr, also: Container[str], modules: Container[str]) -> bool:
+    if isinstance(node, ast.Lambda):
+        return is_quiet(node.body, also, modules)
+    return isinstance(node, ast.Constant | ast.Call) or _is_known(node, also, modules)
+
+
+def _is_known(node: ast.expr, also: Container[str], modules: Container[str]) -> bool:
+    """True for a function, by its name, that only makes a value."""
+    if isinstance(node, ast.Name):
+        return node.id in _FUNCTIONS or node.id in also
+    if not isinstance(node, ast.Attribute):
+        return False
+    root = node.value
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if isinstance(root, ast.Name) and root.id in modules and not root.id.isupper():
+        return f"{_last(node.value)}.{node.attr}" in _IN_MODULES
+    return node.attr in _METHODS
+
+
+def _last(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
 def is_table(node: ast.expr | None) -> bool:
     """True if an expression makes something that programs add to: a dict, a list or a set."""
     if isinstance(node, ast.Call):
-        return (node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")) in _TABLE_CALLS
+        return _last(node.func) in _TABLE_CALLS
     if isinstance(node, ast.BinOp):
         return is_table(node.left) or is_table(node.right)
     return isinstance(node, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp)
@@ -110,11 +139,12 @@ def same(a: Any, b: Any, depth: int = 0) -> bool:
         return len(a) == len(b) and all(same(x, y, depth + 1) for x, y in zip(a, b, strict=True))
     if kind in (set, frozenset):
         return len(a) == len(b) and (set(map(id, a)) == set(map(id, b)) or alike(a, b))
-    if kind is dict:
+    if kind is dict or kind is defaultdict:
         return (
             len(a) == len(b)
             and all(x is y or alike(x, y) for x, y in zip(a, b, strict=True))
             and all(same(x, y, depth + 1) for x, y in zip(a.values(), b.values(), strict=True))
+            and (kind is dict or same(a.default_factory, b.default_factory, depth + 1))
         )
     if kind is types.FunctionType:
         return (
@@ -133,11 +163,6 @@ def same(a: Any, b: Any, depth: int = 0) -> bool:
     if kind.__module__ in _VALUE_HOMES and not kind.__flags__ & _HEAP_TYPE | (kind.__module__.startswith(("pathlib", "frac"))):
         return bool(a == b)
     return kind in PLAIN and repr(a) == repr(b)
-
-
-def shown(value: Any) -> str:
-    """A value in words; nobody's own ``__repr__`` runs."""
-    return f"{value!r:.80}" if type(value) in PLAIN else f"a {type(value).__qualname__}"
 
 
 _HEAP_TYPE = 1 << 9
@@ -181,18 +206,18 @@ def merge(live: Any, old: Any, new: Any, path: str = "") -> Merge | None:
     kind = type(live)
     if type(old) is not kind or type(new) is not kind:
         return None
-    if kind is dict:
+    if kind is dict or kind is defaultdict:
         return _merge_dict(live, old, new, path)
     if kind is not list and kind is not set:
         return None
     made = _merge_list(live, old, new) if kind is list else _merge_set(live, old, new)
     if made is not None and (made.put or made.removed):
-        made.writes.append((live, Contents(made.after), Via.CONTENTS, made.after))
+        made.writes.append((live, Contents(path, made.after), Via.CONTENTS, made.after))
     return made
 
 
-def _merge_dict(live: dict[Any, Any], old: dict[Any, Any], new: dict[Any, Any], path: str) -> Merge:
-    made = Merge(dict(live))
+def _merge_dict(live: Any, old: Any, new: Any, path: str) -> Merge:
+    made = Merge(live.copy())
     simple = True
     writes: list[Write] = []
     for key in [*new, *(k for k in old if k not in new)]:
@@ -221,8 +246,15 @@ def _merge_dict(live: dict[Any, Any], old: dict[Any, Any], new: dict[Any, Any], 
             made.after[key] = becomes
     if not simple:  # storing one by one would run their __hash__ in the commit
         writes = [w for w in writes if w[0] is not live]
-        writes.append((live, Contents(made.after), Via.CONTENTS, made.after))
+        writes.append((live, Contents(path, made.after), Via.CONTENTS, made.after))
     made.writes = writes
+    if isinstance(live, defaultdict) and not same(old.default_factory, new.default_factory):
+        if same(live.default_factory, old.default_factory):
+            made.writes.append((live, "default_factory", Via.SETATTR, new.default_factory))
+            made.after.default_factory = new.default_factory
+            made.put += 1
+        elif not same(live.default_factory, new.default_factory):
+            made.kept.append(f"{path}.default_factory")
     return made
 
 

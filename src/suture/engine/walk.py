@@ -19,7 +19,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from suture.engine.frames import attributes, locals_of, ours, references, space_of, stacks, thread_names
+from suture.engine.frames import attributes, class_space, lineage, locals_of, ours, references, space_of, stacks, thread_names
 
 __all__ = ["find_by_code", "frame_roots", "module_roots", "walk"]
 
@@ -34,8 +34,6 @@ _LRU = type(functools.lru_cache(lambda: None))
 _PLAIN_TYPES = (str, bytes, bytearray, int, float, complex, bool, range, slice, types.CodeType)
 _LEAF = frozenset(map(id, (*_PLAIN_TYPES, type(None), type(...), type(NotImplemented))))
 _DICT = id(dict)
-_class_dict = type.__dict__["__dict__"].__get__
-_mro = type.__dict__["__mro__"].__get__
 _flags = type.__dict__["__flags__"].__get__
 _HEAP_TYPE = 1 << 9
 _SEQUENCES: tuple[Any, ...] = (list, tuple, collections.deque)
@@ -208,7 +206,7 @@ def _children(here: Any, instances: bool, namespace: bool, path: str, left_out: 
     elif kind is types.MappingProxyType:
         yield from (("", v) for v in gc.get_referents(here))  # its own methods would call those of what it stands for
     elif issubclass(kind, type):
-        yield from ((f".{k}", v) for k, v in _snapshot(_of_class(here).items, path, left_out))
+        yield from ((f".{k}", v) for k, v in _snapshot(class_space(here).items, path, left_out))
     elif issubclass(kind, _SEQUENCES):
         yield from _of_elements(here, _SEQUENCES, path, left_out)
     elif issubclass(kind, _SETS):
@@ -315,20 +313,15 @@ def _named(here: object, path: str, left_out: list[str]) -> Iterator[tuple[str, 
     """Instance attributes, ``__dict__`` and slots, without running a property."""
     yield from ((f".{k}", v) for k, v in _snapshot(attributes(here).items, path, left_out))
     kind = type(here)
-    for cls in _mro(kind):
+    for cls in lineage(kind):
         if not _flags(cls) & _HEAP_TYPE:
             continue
-        for name, slot in _snapshot(_of_class(cls).items, path, left_out):
+        for name, slot in _snapshot(class_space(cls).items, path, left_out):
             if type(slot) is types.MemberDescriptorType:
                 try:
                     yield f".{name}", slot.__get__(here, kind)
                 except AttributeError:  # an empty slot
                     continue
-
-
-def _of_class(cls: type) -> Mapping[str, object]:
-    """What a class has; a type of C that nobody has made ready has no dictionary yet (up to 3.11)."""
-    return _class_dict(cls) or {}
 
 
 def _snapshot(view: Callable[[], Iterable[Any]], path: str, left_out: list[str]) -> list[Any]:

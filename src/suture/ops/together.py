@@ -68,18 +68,20 @@ class Seat:
         state: A key of STATES; "" while it's asked.
         report: Its last report, as JSON.
         error: Why it said no, or what is known, if there is no report.
+        ran: A statement of the patch ran there, and what it did stays, whatever the state.
     """
 
     agent: Agent
     state: str = ""
     report: dict[str, Any] | None = None
     error: dict[str, str] | None = None
+    ran: bool = False
     token: str = field(default="", repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         row: dict[str, Any] = {"pid": self.agent.pid, "service": self.agent.hello.service, "state": self.state}
-        return row | {"report": self.report, "error": self.error}
+        return row | {"report": self.report, "error": self.error, "ran": self.ran}
 
 
 @dataclass
@@ -113,7 +115,7 @@ class Outcome:
         wanted = {"apply": ("live", "live already"), "revert": ("reverted", "not live"), "plan": ("would go in", "live already")}
         if len(self.having(*wanted[self.verb])) == len(self.seats):
             return OK if self.seats else NO
-        return NO if all(STATES[s.state] for s in self.seats) else MIXED
+        return NO if all(STATES[s.state] and not s.ran for s in self.seats) else MIXED
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -395,6 +397,7 @@ def _asked(seat: Seat, kind: Any, attached: bytes = b"", **fields: Any) -> Any:
         seat.error = {"code": error.code, "target": error.target, "message": error.message, "hint": error.hint}
         return None
     seat.report = json.loads(body) if body else None
+    seat.ran = seat.ran or any(f["code"] == "ran-once" for f in (seat.report or {}).get("findings", ()))
     seat.error = None
     return answer
 

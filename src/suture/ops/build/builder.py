@@ -85,7 +85,7 @@ class _Builder:
         alias = "" if old.is_dir() else (old.name if old.name.endswith(".py") else f"{old.name}.py")
         self.old = Tree(old, alias)
         self.new = Tree(new, alias, like=self.old)
-        self.readers = Readers(self.new)
+        self.readers, self.old_readers = Readers(self.new), Readers(self.old)
         self.findings: list[Finding] = []
         self.modules: list[_Module] = []
         self.added: list[tuple[Change, Source]] = []
@@ -265,7 +265,7 @@ class _Builder:
             set(map(nodes.last_name, ds)) & {"property", "staticmethod", "classmethod", "cached_property"} for ds in (old, new)
         ):
             return False
-        return only_wrap(Readers(self.old), module.old, old) and only_wrap(self.readers, module.new, new)
+        return only_wrap(self.old_readers, module.old, old) and only_wrap(self.readers, module.new, new)
 
     def _stuck(self, module: _Module, change: Change, stuck: Sequence[str]) -> Finding:
         """What is said of a value that can't be followed; by choice it's carried all the same, or not."""

@@ -58,7 +58,11 @@ class Decisions:
             Refused: bad-decision, with its line.
         """
         entries: dict[str, tuple[str, str]] = {}
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise Refused("bad-decision", str(error), target=str(path), hint="save it as UTF-8") from error
+        for number, line in enumerate(lines, 1):
             text, _, why = line.partition("  #") if not line.lstrip().startswith("#") else ("", "", "")
             if not text.strip():
                 continue

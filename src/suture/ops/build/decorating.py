@@ -10,7 +10,6 @@ import ast
 from collections.abc import Sequence
 
 from suture.engine.plan import TRANSPARENT
-from suture.engine.values import is_quiet
 from suture.ops.build import nodes
 from suture.ops.build.nodes import FunctionNode
 from suture.ops.build.readers import Readers
@@ -30,27 +29,26 @@ def only_wrap(readers: Readers, source: Source, decorators: Sequence[ast.expr]) 
 def _only_wraps(readers: Readers, source: Source, node: ast.expr) -> bool:
     name = nodes.last_name(node)
     arguments = [*node.args, *(k.value for k in node.keywords)] if isinstance(node, ast.Call) else []
-    if not all(is_quiet(a) for a in arguments):
+    if not all(map(source.is_quiet, arguments)):
         return False
     if name in TRANSPARENT:
         return name not in _REGISTERING
     found = _definition(readers, source, node.func if isinstance(node, ast.Call) else node)
-    return found is not None and _makes(found, layers=1 + isinstance(node, ast.Call))
+    return found is not None and _makes(*found, layers=1 + isinstance(node, ast.Call))
 
 
-def _definition(readers: Readers, source: Source, node: ast.expr) -> FunctionNode | None:
-    """The function of the tree that a name or an attribute means."""
-    if isinstance(node, ast.Name):
-        own = [n for n in source.tree.body if isinstance(n, FunctionNode) and n.name == node.id]
-        if own:
-            return own[0] if len(own) == 1 and not own[0].decorator_list else None
-    module, _, name = readers.means(source, node).rpartition(".")
-    home = readers.home(module) if module else None
+def _definition(readers: Readers, source: Source, node: ast.expr) -> tuple[Source, FunctionNode] | None:
+    """The function of the tree that a name or an attribute means, and its file."""
+    home: Source | None = source
+    name = node.id if isinstance(node, ast.Name) else ""
+    if not any(isinstance(n, FunctionNode) and n.name == name for n in source.tree.body):
+        module, _, name = readers.means(source, node).rpartition(".")
+        home = readers.home(module) if module else None
     found = [n for n in home.tree.body if isinstance(n, FunctionNode) and n.name == name] if home is not None else []
-    return found[0] if len(found) == 1 and not found[0].decorator_list else None
+    return (home, found[0]) if home is not None and len(found) == 1 and not found[0].decorator_list else None
 
 
-def _makes(function: FunctionNode, layers: int) -> bool:
+def _makes(source: Source, function: FunctionNode, layers: int) -> bool:
     """True if a call of it, and of what it returns, so many layers deep, makes functions and does nothing else."""
     inner: dict[str, FunctionNode] = {}
     for node in function.body:
@@ -62,7 +60,7 @@ def _makes(function: FunctionNode, layers: int) -> bool:
             returned = inner.get(node.value.id) if isinstance(node.value, ast.Name) else None
             if returned is None:
                 return False
-            return layers == 1 or _makes(returned, layers - 1)
-        elif not nodes.is_doc(node) and not (isinstance(node, ast.Assign | ast.AnnAssign) and is_quiet(node.value)):
+            return layers == 1 or _makes(source, returned, layers - 1)
+        elif not nodes.is_doc(node) and not (isinstance(node, ast.Assign | ast.AnnAssign) and source.is_quiet(node.value)):
             return False
     return False

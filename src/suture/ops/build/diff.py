@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from suture.engine.values import is_quiet, is_table
+from suture.engine.values import is_table
 from suture.errors import Refused
 from suture.ops.build import nodes
 from suture.ops.build.decisions import FILE, Decisions
@@ -312,9 +312,9 @@ class _Differ:
             return f"{item.name} is bound more than once: which one counts can't be seen"
         if "." in item.name and (scope.classes or item.name.partition(".")[0] not in self._plain_functions()):
             return f"{item.name} is an attribute of something that isn't a plain function of this module"
-        if not is_quiet(after, self._plain_functions()):
+        if not self.new.is_quiet(after):
             return f"{item.name} is computed when the module is imported, by calls that may do more: {nodes.head(new)}"
-        if is_table(before) and is_table(after) and not is_quiet(before, self._plain_functions()):
+        if is_table(before) and is_table(after) and not self.old.is_quiet(before):
             return f"{item.name} is a table made by calls: which of its entries the program has added can't be told"
         return None
 
@@ -522,8 +522,8 @@ class _Differ:
         key = f"{self.new.module}: {nodes.head(node)}"
         chosen = self._chosen("top-level-statement", key, new, old)
         if chosen is None and old is None and new is not None and self._only_binds(new, scope):
-            chosen = Decision("run-once", "builder", "makes new names and does nothing else")
-        if chosen is not None and chosen.rule == "run-once" and new is not None and not scope.classes and not scope.block:
+            chosen = Decision("evaluate", "builder", "makes new names and does nothing else")
+        if chosen is not None and chosen.rule != "skip" and new is not None and not scope.classes and not scope.block:
             self._change(Kind.STATEMENT, f"<line {new.lineno}>", None, new, scope, decision=chosen)
             if chosen.by == "person":
                 self._decided(scope, chosen, old, None, f"is run once, at apply: {nodes.head(new)}", new)
@@ -564,13 +564,13 @@ class _Differ:
             return False
         for inner in nodes.statements([node]):
             if isinstance(inner, ast.If):
-                fits = is_quiet(inner.test)
+                fits = self.new.is_quiet(inner.test)
             elif isinstance(inner, ast.Assign | ast.AnnAssign):
                 names = nodes.target_names(inner)
-                fits = is_quiet(nodes.value_of(inner)) and bool(names) and not any("." in n for n in names)
+                fits = self.new.is_quiet(nodes.value_of(inner)) and bool(names) and not any("." in n for n in names)
             elif isinstance(inner, FunctionNode):
                 fits = not inner.decorator_list and all(
-                    is_quiet(d) for d in (*inner.args.defaults, *filter(None, inner.args.kw_defaults))
+                    self.new.is_quiet(d) for d in (*inner.args.defaults, *filter(None, inner.args.kw_defaults))
                 )
             else:
                 fits = isinstance(inner, ast.Try | ast.Import | ast.ImportFrom | ast.Pass)

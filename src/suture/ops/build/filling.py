@@ -7,9 +7,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from suture.engine.values import is_quiet, is_table
+from suture.engine.values import is_table
 from suture.ops.build import nodes
-from suture.ops.build.nodes import FunctionNode
 from suture.ops.build.tree import Source
 
 __all__ = ["can_be_filled"]
@@ -18,17 +17,16 @@ __all__ = ["can_be_filled"]
 def can_be_filled(source: Source, body: Sequence[ast.stmt], name: str) -> bool:
     """True if a body makes a table once, by itself, and all that fills it stands in the body too and only makes values."""
     made: list[ast.stmt] = []
-    own = {n.name for n in source.tree.body if isinstance(n, FunctionNode) and not n.decorator_list}
     for node in nodes.statements(body):
         if nodes.filled(node) == name:
-            if not any(node is n for n in body) or not all(is_quiet(p, own) for p in _parts(node)):
+            if not any(node is n for n in body) or not all(map(source.is_quiet, _parts(node))):
                 return False
         elif name in nodes.binds(node):
             made.append(node)
     if len(made) != 1 or not any(made[0] is n for n in body) or nodes.target_names(made[0]) != (name,):
         return False
     value = nodes.value_of(made[0])
-    return is_table(value) and is_quiet(value, own)
+    return is_table(value) and source.is_quiet(value)
 
 
 def _parts(node: ast.stmt) -> list[ast.expr]:

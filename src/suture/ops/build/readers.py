@@ -7,7 +7,7 @@ Only what runs at import counts: a function reads the name when it is called, an
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from suture.errors import SutureError
@@ -88,19 +88,6 @@ class Readers:
                     found.add((taken, source.path))
                     todo.append((source.module, taken))
         return found
-
-    def of_attribute(self, source: Source, classes: Sequence[str], name: str) -> list[str]:
-        """Places that compute something from a class's attribute: in its own body, or through the class's name."""
-        body: list[ast.stmt] = source.tree.body
-        for part in classes:
-            body = next((n.body for n in nodes.statements(body) if isinstance(n, ast.ClassDef) and n.name == part), [])
-        places = _reads(source, body, name)
-        for other in self.containing(name):
-            for node in nodes.running(other.tree.body):
-                if isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load):
-                    if nodes.last_name(node.value) == classes[-1]:
-                        places.append(f"{other.path}:{node.lineno}")
-        return sorted(set(places))
 
     def takers(self, source: Source, name: str) -> list[str]:
         """``module:name`` of the modules that a name added to *source* reaches by ``import *``."""

@@ -12,7 +12,7 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from suture.engine.values import is_quiet, is_table
+from suture.engine.values import is_table
 from suture.ops.build import nodes
 from suture.ops.build.diff import rule_for
 from suture.ops.build.filling import can_be_filled
@@ -148,8 +148,9 @@ class Ripple:
                 return
             wave.changes.setdefault((unit.source.path, unit.classes, table), whole)
             yield unit.source.path, unit.classes, table
-        elif isinstance(node, ast.Expr) and not self._mutates(node, home, unit, name):
-            wave.acted.append(f"{place} ({nodes.head(node)})")
+        elif isinstance(node, ast.Expr) and not _mutates(node, name):
+            if self._twin(unit, own) is not None:  # one that is new hasn't run
+                wave.acted.append(f"{place} ({nodes.head(node)})")
         elif not isinstance(node, ast.Assign | ast.AnnAssign) or not own or nodes.value_of(node) is None:
             wave.stuck.append(f"{place} ({nodes.head(node)})")
         elif (why := self._why_not(unit)) is not None:
@@ -161,12 +162,6 @@ class Ripple:
         else:
             wave.changes[key] = made
             yield key
-
-    def _mutates(self, node: ast.Expr, home: Source, unit: _Unit, name: str) -> bool:
-        """True for ``NAME.method(...)``: it may change the value itself."""
-        call = node.value
-        target = call.func.value if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else None
-        return isinstance(target, ast.Name | ast.Attribute) and nodes.last_name(target) == name.rpartition(".")[2]
 
     def _why_not(self, unit: _Unit) -> str | None:
         node = unit.node
@@ -182,7 +177,7 @@ class Ripple:
         owner = self._class(unit.source, unit.classes)
         if owner is not None and nodes.is_field(node, self._lineage(unit.source).kind(owner)):
             return "a field or a member that its class was made from"
-        if not is_quiet(value, _functions(unit.source)):
+        if not unit.source.is_quiet(value):
             return f"calls that may do more: {nodes.head(node)}"
         return None
 
@@ -193,7 +188,7 @@ class Ripple:
             return None
         source, node = unit.source, unit.node
         decision = rule_for(old, node, unit.classes)
-        if decision is None or (is_table(nodes.value_of(node)) and not is_quiet(nodes.value_of(old), _functions(source))):
+        if decision is None or (is_table(nodes.value_of(node)) and not self._old.source(source.path).is_quiet(nodes.value_of(old))):
             return "a table made by calls"
         decision = Decision(decision.rule, "builder", "computed from what changes")
         return _change(Kind.VALUE, self._old.source(source.path), source, old, node, unit.classes, (own,), decision=decision)
@@ -340,6 +335,13 @@ class Ripple:
         return next((n for n in body if type(n) is type(unit.node) and nodes.dump_of(old, n) == want), None)
 
 
+def _mutates(node: ast.Expr, name: str) -> bool:
+    """True for ``NAME.method(...)``: it may change the value itself."""
+    call = node.value
+    target = call.func.value if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else None
+    return isinstance(target, ast.Name | ast.Attribute) and nodes.last_name(target) == name.rpartition(".")[2]
+
+
 def _units(source: Source, body: Iterable[ast.stmt], classes: tuple[str, ...], block: bool) -> Iterator[_Unit]:
     for node in body:
         if isinstance(node, ast.ClassDef):
@@ -362,11 +364,6 @@ def _reads_all(node: ast.AST) -> bool:
     """True for ``locals()`` and its like: what is made from it may be made from any name."""
     name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
     return name in ("locals", "globals", "vars", "dir") and isinstance(node, ast.Call) and not node.args
-
-
-def _functions(source: Source) -> set[str]:
-    """Plain functions of a module: one that runs for a value that is worked out again is its author's own."""
-    return {n.name for n in source.tree.body if isinstance(n, FunctionNode) and not n.decorator_list}
 
 
 def _name_of(node: ast.stmt) -> str:

@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from suture.engine.facts import hash_of, lines_of
+from suture.engine.values import is_quiet
 from suture.errors import Refused
+from suture.ops.build.quiet import quiet_functions
 
 __all__ = ["Source", "Tree", "is_test"]
 
@@ -112,6 +114,15 @@ class Source:
                 for alias in node.names:
                     flags |= _FLAGS.get(alias.name, 0)
         return flags
+
+    @cached_property
+    def quiet_functions(self) -> frozenset[str]:
+        """Its plain functions that only make values."""
+        return quiet_functions(self.tree.body, self.imported)
+
+    def is_quiet(self, node: ast.expr | None) -> bool:
+        """True if evaluating an expression of it makes a value and does nothing else, as far as its text says."""
+        return is_quiet(node, self.quiet_functions, self.imported)
 
     @property
     def has_text_annotations(self) -> bool:

@@ -249,6 +249,9 @@ def _ending(found: Outcome, asked: str) -> str:
     if code == 1:
         back = len(found.having("put back"))
         return "Nothing was changed in any process" + (f": {back} had switched and went back" if back else "")
+    ran = [str(s.agent.pid) for s in found.seats if s.ran and s.state not in ("live", "unknown")]
+    if ran and not found.having("unknown", "still live", "live"):
+        return f"No definition was changed, but a statement of the patch has run, and what it did stays: pid {', '.join(ran)}"
     if unknown := found.having("unknown"):
         return f"Look before you go on: suture status {' '.join(f'--pid {s.agent.pid}' for s in unknown)}"
     return f"See what is live: suture status {asked}"
