@@ -1,4 +1,4 @@
-"""Threads that call twenty functions while patches come and go never see half of one."""
+"""Threads that call twenty functions while patches come and go never see half of one; nor do those that look into tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pythons import WANTED, Run, found
 SCRIPT = """
 import sys, threading
 from suture.engine import swap
-from suture.engine.swap import Entry, Store, Undo, Via
+from suture.engine.swap import Contents, Entry, Store, Undo, Via
 
 THREADS, PASSES, FLIPS, hook = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "hook"
 COUNT = 20
@@ -30,6 +30,7 @@ if hook:
     sys.addaudithook(lambda event, args: [0 for _ in range(200)])  # long enough to lose the GIL
 functions = [function(i, 0) for i in range(COUNT)]
 data, journal, seen = {"v": 0}, [], []
+tables = [[0, 0], {"a": 0, "b": 0}, {0}]
 states = [0]  # version by generation; written before the flip
 reads = []
 
@@ -40,6 +41,7 @@ def read_all():
         before = len(journal)
         values = [f() for f in functions]
         values.append((data["v"],))
+        values += [tuple(tables[0]), tuple(tables[1].values()), tuple(tables[2])]
         after = len(journal)
         for value in values:
             if len(set(value)) != 1:
@@ -59,6 +61,8 @@ def guarded():
 
 def new_version(version):
     stores = [Store(data, "v", Via.SETITEM, version)]
+    for table, new in zip(tables, ([version] * 3, {"b": version, "c": version}, {version})):
+        stores.append(Store(table, Contents("t", new), Via.CONTENTS, new))
     for number, f in enumerate(functions):
         new = function(number, version)
         for name in ("__code__", "__defaults__", "__kwdefaults__"):
@@ -79,6 +83,7 @@ while any(reader.is_alive() for reader in readers):
 for reader in readers:
     reader.join()
 assert [f() for f in functions] == [function(i, 0)() for i in range(COUNT)]
+assert tables == [[0, 0], {"a": 0, "b": 0}, {0}]
 assert not seen, (len(seen), seen[:3])
 assert len(journal) >= FLIPS, len(journal)
 assert sum(reads) >= THREADS * PASSES * COUNT, reads
@@ -86,7 +91,7 @@ assert sum(reads) >= THREADS * PASSES * COUNT, reads
 
 
 def test_nobody_sees_half_a_commit(run_child: Run) -> None:
-    """8 threads, 200,000 calls or more around 100 commits and 100 undos or more, of functions whose parameters and defaults differ."""
+    """8 threads, 200,000 calls or more around 100 commits and 100 undos or more, of functions whose parameters and defaults differ, and tables."""
     done = run_child(sys.executable, SCRIPT, "8", "1250", "200", "-")
     assert done.returncode == 0, done.stderr
 
