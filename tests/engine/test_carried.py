@@ -124,11 +124,19 @@ def test_a_refusal_takes_them_out(house: Any) -> None:
     assert ("cp.more" in sys.modules, hasattr(sys.modules["cp"], "more"), finders()) == (False, False, 0)
 
 
-@pytest.mark.parametrize(("there", "code"), [("X = 1\n", "already-fixed"), ("X = 2\n", "already-defined")])
+@pytest.mark.parametrize(
+    ("carried", "there", "code"),
+    [
+        ("X = 1\n", "X = 1\n", "already-fixed"),
+        ("X = 1", "X = 1", "already-fixed"),
+        ("", "", "already-fixed"),
+        ("X = 1\n", "X = 2\n", "already-defined"),
+    ],
+)
 @pytest.mark.parametrize("loaded", [True, False])
-def test_module_that_is_there(house: Any, there: str, code: str, loaded: bool) -> None:
+def test_module_that_is_there(house: Any, carried: str, there: str, code: str, loaded: bool) -> None:
     """The very same is taken as it is; another one is in the way."""
-    new = {**OLD, "cp/m.py": "from .more import X\ndef f():\n    return X\n", "cp/more.py": "X = 1\n"}
+    new = {**OLD, "cp/m.py": "from . import more\ndef f():\n    return 1, more.__name__\n", "cp/more.py": carried}
     patch = house.trees(OLD, new)
     import cp.m as m
 
@@ -139,7 +147,7 @@ def test_module_that_is_there(house: Any, there: str, code: str, loaded: bool) -
     report = suture.apply(patch)
     assert code in {f.code for f in report.findings}
     assert report.ok is (code == "already-fixed"), report.words()
-    assert m.f() == 1
+    assert m.f() == ((1, "cp.more") if report.ok else 1)
     assert finders() == 0
 
 

@@ -318,6 +318,26 @@ def test_module_names(made, path: str, module: str, others: list[str]) -> None:
     assert [(str(c.target), c.target.path) for c in patch.changes] == [(f"{module}:f", path)]
 
 
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [
+        ("from google.cloud.storage import m\n", "google.cloud.storage.m"),
+        ("import google.cloud.storage.m as m\n", "google.cloud.storage.m"),
+        ("if 1:\n    from google.cloud import files, storage\n", "google.cloud.storage.m"),
+        ("from google.cloud import storages\n", "storage.m"),  # nothing says that the folders aren't import roots
+        ("from storage import m\nimport google.cloud.storage\n", "storage.m"),
+        ("from cloud.storage import m\n", "cloud.storage.m"),
+        ("", "storage.m"),
+    ],
+)
+def test_package_in_plain_folders_is_called_what_its_importers_call_it(made, user: str, name: str) -> None:
+    """Namespace packages have no file that says so; many import roots lie in folders of one repository."""
+    rest = {"google/cloud/storage/__init__.py": "", "google/cloud/user/__init__.py": user}
+    path = "google/cloud/storage/m.py"
+    patch = made({path: "def f(): return 1\n", **rest}, {path: "def f(): return 2\n", **rest})
+    assert [str(c.target) for c in patch.changes] == [f"{name}:f"]
+
+
 def test_a_module_keeps_the_name_that_it_has_in_the_process(made) -> None:
     """A package of the old version may be a namespace in the new one: the file is the same module, its imports too."""
     text = "from .b import x\nfrom ..c import y\ndef f(): return {}\n"

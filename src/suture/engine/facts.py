@@ -43,6 +43,7 @@ __all__ = [
     "pair_codes",
     "same_tree",
     "shift_lines",
+    "whole_lines",
     "with_lf",
     "wrap",
 ]
@@ -499,6 +500,11 @@ def wrap(text: str, classes: tuple[str, ...], imports: tuple[str, ...] = ()) -> 
 def with_lf(text: str) -> str:
     """Decoded source text as a patch has it: no BOM, LF alone."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def whole_lines(text: str) -> str:
+    """A source text as a patch carries it: its last line ends too, and an empty one is a line."""
+    return text if text.endswith("\n") else f"{text}\n"
 
 
 def hash_of(text: str) -> str:

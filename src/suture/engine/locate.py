@@ -26,6 +26,7 @@ from suture.engine.facts import (
     inner_codes,
     nested_codes,
     pair_codes,
+    whole_lines,
 )
 from suture.engine.frames import class_space, qualname_of, space_of
 from suture.engine.plan import Site, Work
@@ -354,7 +355,7 @@ class Locating(Context):
             text = self._text_of(one.name)
             if text is None and one.name not in sys.modules:
                 new.append(one)
-            elif text is not None and hash_of(text) == hash_of(one.text):
+            elif text is not None and hash_of(whole_lines(text)) == hash_of(one.text):
                 self.find(
                     Finding("already-fixed", Severity.NOTE, one.name, "the process has that module, or finds it, as it is here")
                 )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from suture.engine.facts import Definition, compile_text
+from suture.engine.facts import Definition, compile_text, whole_lines
 from suture.engine.plan import judge
 from suture.errors import Refused, SutureError
 from suture.ops.build import nodes
@@ -189,8 +189,7 @@ class _Builder:
         """A module that only one side has."""
         place = {"place": source.path}
         if added:
-            target, text = Target(source.module, "", source.path), source.text
-            text = text if text.endswith("\n") else f"{text}\n"
+            target, text = Target(source.module, "", source.path), whole_lines(source.text)
             scope = Scope(future_after=source.future_flags, line_after=1)
             self.added.append((Change(0, Kind.MODULE, target, None, text, scope, Expect.ABSENT), source))
             self._say("module-added", Severity.NOTE, source.module, "the whole module is new: it is carried whole", "", place)

@@ -15,7 +15,7 @@ import re
 import symtable
 import tokenize
 import warnings
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -189,6 +189,7 @@ class Tree:
         self._sources: dict[str, Source] = {}
         self.dumps: dict[tuple[object, ...], str] = {}
         self._words: dict[str, frozenset[bytes]] = {}
+        self._namespaces: dict[str, list[str]] = {}
 
     def _list(self) -> Iterator[tuple[str, Path]]:
         todo = [(str(self.root), "")]  # doesn't follow links to folders: they may lead in a circle
@@ -248,7 +249,8 @@ class Tree:
         Dotted name of a file's module.
 
         Inside a package: from the outermost folder that has an ``__init__.py``, above the root too.  Elsewhere the root is
-        an import root, and so is a ``src`` or ``lib`` folder directly below it.  A file that the other tree has too keeps the
+        an import root, and so is a ``src`` or ``lib`` folder directly below it.  A package inside plain folders is a namespace's
+        if the tree imports it by their names, and not by its own.  A file that the other tree has too keeps the
         name that it has there: so it's called in the process, even if the new version leaves an ``__init__.py`` out.
         """
         if self._like is not self and path in self._like.files:
@@ -260,12 +262,23 @@ class Tree:
             package.insert(0, folders.pop())
         if not folders and (package or len(path.split("/")) == 1) and self._is_package([]):
             package = [*self._like.above(), *package]
-        elif not package:
-            package = folders[1:] if folders[:1] and folders[0] in _ROOTS else folders
+        else:
+            folders = folders[1:] if folders[:1] and folders[0] in _ROOTS else folders
+            package = [*self._namespace(folders, package[0]), *package] if package else folders
         parts = [*package, stem]
         if stem == "__init__" and package:
             parts.pop()
         return ".".join(parts)
+
+    def _namespace(self, folders: list[str], package: str) -> list[str]:
+        """Plain folders above a package that its importers name: ``google.cloud`` of ``google/cloud/storage``."""
+        words = ".".join([*folders, package])
+        if words not in self._namespaces:
+            ways = {".".join([*folders[n:], package]): _importing(folders[n:], package) for n in range(len(folders) + 1)}
+            texts = [self.bytes_of(p) for p in self.files if p.endswith(".py")] if folders else []
+            used = [name for name, way in ways.items() if any(way.search(t) for t in texts)]
+            self._namespaces[words] = used[0].split(".")[:-1] if used and package not in used else []
+        return self._namespaces[words]
 
     def _is_package(self, folders: list[str]) -> bool:
         if self._single:
@@ -300,6 +313,14 @@ class Tree:
             else:
                 self._sources[path] = Source(path, module, _decoded(path, self.bytes_of(path)), like.dumps)
         return self._sources[path]
+
+
+def _importing(folders: Sequence[str], package: str) -> re.Pattern[bytes]:
+    """What an import of a package in some folders looks like."""
+    above, name = r"\.".join(map(re.escape, folders)), re.escape(package)
+    whole = rf"{above}\.{name}" if folders else name
+    split = rf"|from[ \t]+{above}[ \t]+import[ \t]+[^\n]*\b{name}\b" if folders else ""
+    return re.compile(rf"(?m)^[ \t]*(?:(?:from|import)[ \t]+{whole}(?!\w){split})".encode())
 
 
 def _is(asked: Callable[[], bool]) -> bool:
