@@ -17,7 +17,7 @@ from suture.engine.bound import shown
 from suture.engine.facts import Definition, alike, equal_copy, fingerprint, same_tree
 from suture.engine.frames import class_space, lineage, space_of
 from suture.engine.inner import control, grafted, held_by_undos, same_call, undone
-from suture.engine.plan import CACHES, Site, Work, acts, decorator_names, is_decorated_anew, rebinds
+from suture.engine.plan import CACHES, Site, Work, acts, binds_anew, decorator_names, is_decorated_anew, rebinds
 from suture.engine.resolve import LRU, mangled
 from suture.engine.revert import left_behind, put_back
 from suture.engine.stage import Applied, Context, Stage, let_go, literal
@@ -59,7 +59,10 @@ class Fitting(Context):
         kind, absent = work.change.kind, work.change.before is None
         if kind is Kind.STATEMENT and (work.change.again or acts(work.change)):
             return  # a part of the table's own value; or run last of all
-        if absent or rebinds(work.before, work.after):
+        if binds_anew(work.change):
+            if evaluate:
+                self._bind_anew(work)
+        elif absent or rebinds(work.before, work.after):
             if evaluate:
                 self._add(work)
         elif work.change.decision is not None and work.change.decision.rule == "remove":
@@ -75,7 +78,7 @@ class Fitting(Context):
             for site in work.sites:
                 self._fit_function(work, site, evaluate)
             if evaluate and is_decorated_anew(work.change):
-                self._decorate(work)
+                self._bind_anew(work)
 
     def _add(self, work: Work) -> None:
         for name, value in self.evaluator.add(work):
@@ -109,13 +112,13 @@ class Fitting(Context):
             self.find(Finding("ran-once", Severity.WARNING, work.target, words))  # first: one that raises has run as well
             self._add(work)
 
-    def _decorate(self, work: Work) -> None:
-        """Make a definition anew, with its new decorators, for its name and for who imported it."""
+    def _bind_anew(self, work: Work) -> None:
+        """Run a definition, an import or an assignment for its name, and give what it makes to who imported the name."""
         for name, made in self.evaluator.add(work):
             if work.owner is not None:
                 self.stage.put(work.owner, name, Via.TYPE_SETATTR, made)
                 continue
-            was = swap.read(work.space, name, Via.SETITEM)
+            was = self.virtual.get((id(work.space), name), swap.read(work.space, name, Via.SETITEM))
             self.stage.put(work.space, name, Via.SETITEM, made)
             self._rebind(work, was, made)
 

@@ -29,7 +29,7 @@ from suture.engine.facts import (
     whole_lines,
 )
 from suture.engine.frames import class_space, qualname_of, space_of
-from suture.engine.plan import Site, Work
+from suture.engine.plan import Site, Work, binds_anew
 from suture.engine.resolve import Modules, Resolver, leaves, mangled
 from suture.engine.stage import Applied, Context, literal
 from suture.engine.swap import ABSENT, Entry
@@ -96,7 +96,9 @@ class Locating(Context):
             work.owner = self.resolver.container(work.module, change.scope.classes)
         if change.kind is Kind.VALUE and work.owner is not None:
             _refuse_members(work.owner, work)
-        if change.kind is Kind.VALUE and change.before is not None:
+        if binds_anew(change):
+            self._locate_rebound(work)
+        elif change.kind is Kind.VALUE and change.before is not None:
             self._locate_value(work)
         elif change.expect is Expect.ABSENT:
             self._expect_absent(work)
@@ -161,7 +163,7 @@ class Locating(Context):
 
     def _by_replaced(self, work: Work) -> bool:
         change = work.change
-        if change.kind is Kind.VALUE and change.before is not None:
+        if (change.kind is Kind.VALUE and change.before is not None) or binds_anew(change):
             owner, name, _ = self.value_place(work)
             return self._entry(owner, name, self.replaces) is not None
         if change.expect is Expect.ABSENT:
@@ -231,18 +233,50 @@ class Locating(Context):
         )
         self.unless_replaced.append((work, error))
 
+    def _locate_rebound(self, work: Work) -> None:
+        """A name that is bound anew: it must be what the old source makes it, as far as that can be seen."""
+        assert work.before is not None
+        owner, name, via = self.value_place(work)
+        live = swap.read(owner, name, via)
+        if live is ABSENT:
+            hint = "the process runs another version: rebuild from the source that it was started from"
+            raise Refused("target-missing", f"there is no {work.change.target.qualname}", target=work.target, hint=hint)
+        space = self.resolver.space(work)
+        if self._is_what_it_adds(work, space):
+            self.unless_replaced.append((work, None))
+            return
+        if self._is_bound_as(work.before, work, space):
+            return
+        found = self._entry(owner, name, reversed(self.stack))
+        if found is not None and self._is_bound_as(work.before, work, {**space, name: found[1].old}):
+            self._replace(found[0])
+            return
+        raise Refused(
+            "conflict",
+            f"{name} isn't what the source this patch was built from makes it: it is a {type(live).__qualname__} from elsewhere",
+            target=work.target,
+            hint="set it by hand in a hotfix file, or rebuild from what the process runs",
+        )
+
+    def _is_bound_as(self, source: Definition, work: Work, space: Mapping[str, Any]) -> bool:
+        """True if a name is what a statement makes it, as far as that can be told without running it."""
+        node, name = source.parse(), mangled(work.change.target.name, source.classes)
+        live = space.get(name, ABSENT)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            return _is_imported(node, space)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            want = fingerprint(source.code) if source.code is not None else None
+            return any(fingerprint(s.function.__code__) == want for s in leaves(live, name))
+        if isinstance(node, ast.ClassDef):
+            return issubclass(type(live), type) and _is_class(live, node, source)
+        want = literal(node)
+        return want is ABSENT or alike(live, want)
+
     def _is_what_it_adds(self, work: Work, space: Mapping[str, Any]) -> bool:
         """True if the live name already holds what the addition would bind, as far as that can be seen without running it."""
         node, change = work.after.parse(), work.change
-        if isinstance(node, ast.Import):
-            return all(
-                (a.asname or a.name.partition(".")[0]) in space
-                and sys.modules.get(a.name if a.asname else a.name.partition(".")[0]) is space[a.asname or a.name.partition(".")[0]]
-                and a.name in sys.modules
-                for a in node.names
-            )
-        if isinstance(node, ast.ImportFrom):
-            return all(_imported(node, a.name, space) is space.get(a.asname or a.name, ABSENT) for a in node.names)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            return _is_imported(node, space)
         if change.kind is Kind.FUNCTION:
             return any(
                 s.function.__code__.co_name == change.target.name
@@ -496,6 +530,18 @@ def _refuse_members(owner: type, work: Work) -> None:
         return
     raise Refused(
         code, f"{name} is a {word} that its class was made from", target=work.target, hint="restart, or keep it outside the class"
+    )
+
+
+def _is_imported(node: ast.Import | ast.ImportFrom, space: Mapping[str, Any]) -> bool:
+    """True if the names of an import hold what it would bind them to."""
+    if isinstance(node, ast.ImportFrom):
+        return all(_imported(node, a.name, space) is space.get(a.asname or a.name, ABSENT) for a in node.names)
+    return all(
+        (a.asname or a.name.partition(".")[0]) in space
+        and sys.modules.get(a.name if a.asname else a.name.partition(".")[0]) is space[a.asname or a.name.partition(".")[0]]
+        and a.name in sys.modules
+        for a in node.names
     )
 
 

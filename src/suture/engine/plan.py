@@ -24,6 +24,7 @@ __all__ = [
     "Work",
     "accepts",
     "acts",
+    "binds_anew",
     "cross_calls",
     "is_decorated_anew",
     "judge",
@@ -132,9 +133,14 @@ def same_decorators(before: Definition, after: Definition) -> bool:
 
 def rebinds(before: Definition | None, after: Definition) -> bool:
     """True if a method changes between plain, property, class and static method: then its attribute is made anew."""
-    if before is None or before.code is None or not after.classes or same_decorators(before, after):
+    if before is None or before.code is None or after.code is None or not after.classes or same_decorators(before, after):
         return False
     return set(decorator_names(before)) | set(decorator_names(after)) <= DESCRIPTORS
+
+
+def binds_anew(change: Change) -> bool:
+    """True if a name becomes something of another kind, or from elsewhere: it is bound anew, and what it was stays as it is."""
+    return change.decision is not None and change.decision.rule == "rebind"
 
 
 def acts(change: Change) -> bool:
@@ -159,7 +165,7 @@ def judge(change: Change, before: Definition | None, after: Definition) -> Itera
     Yields:
         Errors (kind-changed, decorators-changed) and warnings (signature-remembered).
     """
-    if before is None or before.code is None or after.code is None:
+    if before is None or before.code is None or after.code is None or binds_anew(change):
         return
     target = str(change.target)
     if (before.code.co_flags ^ after.code.co_flags) & KIND_FLAGS:

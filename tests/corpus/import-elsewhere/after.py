@@ -1,1 +1,5 @@
-from posixpath import join as f
+from posixpath import basename, basename as f
+
+
+def g(x):
+    return f(x)

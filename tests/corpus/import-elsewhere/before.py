@@ -1,1 +1,5 @@
-from os.path import join as f
+from os.path import basename, join as f
+
+
+def g(x):
+    return f(x)

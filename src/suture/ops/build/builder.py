@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suture.engine.facts import Definition, compile_text, whole_lines
-from suture.engine.plan import judge
+from suture.engine.plan import binds_anew, judge
 from suture.errors import Refused, SutureError
 from suture.ops.build import nodes
 from suture.ops.build.conserve import parsed, unexplained
@@ -228,7 +228,7 @@ class _Builder:
                     else:
                         again |= wave.changes
                         rebind |= wave.rebind
-                if change.kind is Kind.VALUE and change.before is not None:
+                if change.before is not None and (change.kind is Kind.VALUE or binds_anew(change)):
                     stuck = self._follow(module, change, ripple, again, rebind)
                     found = self._stuck(module, change, stuck) if stuck else None
                     if found is not None:
@@ -268,8 +268,9 @@ class _Builder:
 
     def _stuck(self, module: _Module, change: Change, stuck: Sequence[str]) -> Finding:
         """What is said of a value that can't be followed; by choice it's carried all the same, or not."""
-        values = (n for n in ast.walk(module.new.tree) if isinstance(n, ast.Assign | ast.AnnAssign))
-        node = next(n for n in values if n.lineno == change.scope.line_after)
+        kinds = ast.Assign | ast.AnnAssign | ast.Import | ast.ImportFrom | ast.ClassDef | nodes.FunctionNode
+        there = (n for n in ast.walk(module.new.tree) if isinstance(n, kinds))
+        node = next(n for n in there if nodes.first_line(n) == change.scope.line_after)
         try:
             chosen = self.decisions.choose("value-computed", str(change.target), module.new, node)
         except Refused as error:
@@ -354,7 +355,11 @@ class _Builder:
 
     def _kept(self, module: _Module, change: Change) -> list[Finding]:
         """Who may have kept something of a value, in objects or in caches."""
-        if change.kind is not Kind.VALUE or change.before is None or (change.decision and change.decision.rule == "remove"):
+        if (
+            change.kind is not Kind.VALUE
+            or change.before is None
+            or (change.decision and change.decision.rule in ("rebind", "remove"))
+        ):
             return []
         found = keepers(self.readers, module.new, change)
         if not found:
@@ -408,6 +413,8 @@ def _key(change: Change) -> Key:
 def _computed(module: _Module, change: Change, stuck: Sequence[str]) -> Finding:
     spans = {"old": _span(change.scope.line_before, change.before), "new": _span(change.scope.line_after, change.after)}
     evidence = {"place": f"{module.new.path}:{change.scope.line_after}", **spans, "read_at": ", ".join(stuck)}
+    if change.kind is Kind.IMPORT:
+        evidence["alias"] = change.target.name
     words = f"something is computed from it at import, and can't be worked out again: {_some(stuck)}"
     hint = f"decide ({FILE}: `{change.target} = carry` or `skip`), assign what depends on it in a hotfix file, or restart"
     return Finding("value-computed", Severity.ERROR, str(change.target), words, hint, evidence)

@@ -17,7 +17,7 @@ from itertools import groupby
 
 from suture.ops.build import nodes
 from suture.ops.build.tree import Source
-from suture.patch import Change, Finding
+from suture.patch import Change, Finding, Kind
 
 __all__ = ["rebuilt", "unexplained"]
 
@@ -209,7 +209,7 @@ def rebuilt(old: Source, new: Source, changes: Iterable[Change]) -> str:
     edits: list[tuple[int, int, int, str]] = []  # line, lines to take out, order, text
     for change in changes:
         after = change.after or ""
-        if change.before is not None:
+        if change.before is not None and change.kind is not Kind.IMPORT:  # one name of a line: the later import counts
             edits.append((change.scope.line_before - 1, change.before.count("\n"), 0, after))
         else:
             indent = " " * (_class_body(old.tree.body, change.scope.classes)[0].col_offset if change.scope.classes else 0)

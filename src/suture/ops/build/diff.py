@@ -30,6 +30,7 @@ __all__ = ["Difference", "diff", "rule_for"]
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 _MAKERS = frozenset(("__init__", "__new__", "__post_init__", "__attrs_post_init__", "__setstate__"))
 _AT_CREATION = frozenset(("__new__", "__init_subclass__", "__class_getitem__", "__set_name__", "__del__", "__getattribute__"))
+_BINDERS = frozenset(("def", "class", "value", "import"))
 _WORDS = {"def": "a function", "class": "a class", "value": "a variable", "import": "an import", "annotation": "an annotation"}
 
 
@@ -178,6 +179,8 @@ class _Differ:
             self._change(Kind.NESTED, after.name, old, new, scope)
         elif kind == "value":
             self._value(old, new, after, scope)
+        elif kind == "import" and self._may_bind_anew(before, after, scope):
+            self._bind_anew(before, after, scope)
         elif kind == "import":
             words = f"{after.name} comes from elsewhere: {ast.unparse(new)}"
             self._say("import-changed", _ERROR, scope, words, "import it under a new name", old=old, new=new, name=after.name)
@@ -373,6 +376,9 @@ class _Differ:
     def _redefined(self, item: Item, gone: list[Item], scope: _Scope) -> None:
         was = next((g for g in gone if g.key[0] != "annotation"), None)
         name = item.name
+        if was is not None and len(gone) == 1 and self._may_bind_anew(was, item, scope):
+            self._bind_anew(was, item, scope)
+            return
         if was is None:
             words = f"{name} gets another definition beside the one it has: which one counts can't be seen"
         elif was.key[0] == item.key[0]:
@@ -384,6 +390,37 @@ class _Differ:
         self._say("redefined", _ERROR, scope, words, hint, new=item.node, name=name, old=old[0] if old else None)
         for other in old[1:]:
             self._say("redefined", _ERROR, scope, words, hint, old=other, name=name)
+
+    def _may_bind_anew(self, was: Item, item: Item, scope: _Scope) -> bool:
+        """True for one plain name that one statement makes on either side, and that the process can be asked for."""
+        if scope.block or scope.kind or item.name in scope.often or "." in item.name or nodes.is_dunder(item.name):
+            return False
+        if not (was.is_single and item.is_single) or "*" in (was.name, item.name):
+            return False
+        plain = all(i.key[0] in _BINDERS and (i.key[0] != "def" or i.key[2] in ("", "get")) for i in (was, item))
+        return plain and (not scope.classes or {was.key[0], item.key[0]} <= {"def", "value"})
+
+    def _bind_anew(self, was: Item, item: Item, scope: _Scope) -> None:
+        """A name that becomes something else: what it was stays with who else holds it."""
+        kind = {"def": Kind.FUNCTION, "class": Kind.CLASS, "import": Kind.IMPORT, "value": Kind.VALUE}[item.key[0]]
+        if kind is Kind.VALUE and not self.new.is_quiet(nodes.value_of(item.node)):
+            why = f"{item.name} is computed when the module is imported, by calls that may do more: {nodes.head(item.node)}"
+            hint = "assign it in a hotfix file, or restart"
+            self._say("value-changed", _ERROR, scope, why, hint, old=was.node, new=item.node, name=item.name)
+            return
+        texts = [
+            f"{' ' * i.whole.col_offset}{ast.unparse(i.node)}\n" if i.key[0] == "import" else nodes.text(source, i.node)
+            for source, i in ((self.old, was), (self.new, item))
+        ]
+        decision = Decision("rebind", "builder", "another object takes the name, here and where the name was imported")
+        names = (item.name,)
+        self._change(kind, item.name, was.whole, item.whole, scope, names=names, before=texts[0], text=texts[1], decision=decision)
+        here = was.key[0] in ("def", "class")
+        origin = ast.unparse(item.node) if item.key[0] == "import" else _WORDS[item.key[0]]
+        words = f"{item.name} was {_WORDS[was.key[0]]} and becomes {origin}: the name is bound anew, here and where it was imported"
+        words += "; who holds the old one otherwise keeps it" if here else ""
+        hint = "see who holds it: a callback, an object of the old class" if here else ""
+        self._say("rebound", _WARNING if here else _NOTE, scope, words, hint, name=item.name, place=item.whole)
 
     def _added(self, item: Item, scope: _Scope) -> None:
         node, kind = item.node, item.key[0]
@@ -589,6 +626,7 @@ class _Differ:
         slot: str = "",
         nth: int = 0,
         names: tuple[str, ...] = (),
+        before: str = "",
         text: str = "",
         decision: Decision | None = None,
     ) -> None:
@@ -602,9 +640,9 @@ class _Differ:
             nodes.reads_through(self.old, old) if old is not None else (),
             nodes.reads_through(self.new, new),
         )
-        before = nodes.text(self.old, old) if old is not None else None
+        was = (before or nodes.text(self.old, old)) if old is not None else None
         expect = Expect.SOURCE if old is not None else Expect.ABSENT
-        change = Change(0, kind, target, before, text or nodes.text(self.new, new), around, expect, names, decision=decision)
+        change = Change(0, kind, target, was, text or nodes.text(self.new, new), around, expect, names, decision=decision)
         self.out.changes.append(change)
 
     def _say(

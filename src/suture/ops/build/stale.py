@@ -17,6 +17,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from suture.engine.plan import binds_anew
 from suture.errors import SutureError
 from suture.ops.build import nodes
 from suture.ops.build.calls import FOLLOWED, Calls, Class, Frame, Function, Object, registered_with
@@ -60,7 +61,7 @@ def stale(old: Tree, new: Tree, changes: Sequence[Change], findings: Iterable[Fi
 
 def _is_evaluated(change: Change) -> bool:
     """True if applying it calls something."""
-    old, new = _parsed(change.before), _parsed(change.after)
+    old, new = _parsed(change.before) if not binds_anew(change) else None, _parsed(change.after)
     if isinstance(new, nodes.FunctionNode):
         had = set(map(ast.dump, _defaults(old))) if old is not None else set()
         parts = [d for d in _defaults(new) if ast.dump(d) not in had] + (new.decorator_list if old is None else [])
@@ -125,10 +126,10 @@ class _Side:
                 self.changed |= {theirs: str(target)} if was else {}
                 self.words |= _called_by(target.name, scope.classes)
             return
-        if change.kind is Kind.VALUE:
+        if change.kind is Kind.VALUE or binds_anew(change):
             self.values[target.module, target.qualname] = str(target)
             self.words.add(target.name)
-        if change.kind not in (Kind.FUNCTION, Kind.NESTED) or theirs is None:
+        if change.kind not in (Kind.FUNCTION, Kind.NESTED) or theirs is None or binds_anew(change):
             return
         mine = _statement(self.tree.source(target.path), scope.line_before if was else scope.line_after, target.name)
         other = theirs if was else _parsed(change.before)

@@ -1,0 +1,5 @@
+from operator import neg as helper
+
+
+def f():
+    return helper(2)
