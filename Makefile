@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: help demo demo-web test long bench releases releases-few lint format types bare docs coverage matrix clean
+.PHONY: help demo demo-web test long bench releases releases-few replay lint format types bare docs coverage matrix clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -46,6 +46,9 @@ bench: $(STAMP)  ## every benchmark, short; each prints a table with its peers
 
 releases: $(STAMP)  ## adjacent releases of other people's distributions through build, a live process and drift (a quarter of an hour; ARGS="--only flask")
 	$(BIN)/python bench/releases.py $(ARGS)
+
+replay: $(STAMP)  ## other people's fixes on a live process, beside the peers; skipped unless SUTURE_REPLAY and REPLAY_MIRRORS say where they are
+	$(BIN)/python bench/replay.py $(ARGS)
 
 releases-few: $(STAMP)  ## six of them, under a minute once they are fetched; skipped by name offline
 	$(BIN)/python bench/releases.py --few $(ARGS)
