@@ -320,15 +320,30 @@ def test_a_container_that_changes_under_our_hands_is_tried_again_and_then_named(
             raise RuntimeError
         return iter([1])
 
-    assert module._snapshot(view, "r.d", skipped) == [1]
+    assert module._snapshot(view, "r.d", skipped, lambda: None) == [1]
     assert skipped == []
     tries[:] = [1] * -10
 
     def never() -> Iterator[int]:
         raise RuntimeError
 
-    assert module._snapshot(never, "r.d", skipped) == []
+    assert module._snapshot(never, "r.d", skipped, lambda: None) == []
     assert skipped == ["r.d"]
+
+
+def test_a_large_container_is_looked_at_in_parts() -> None:
+    """The program gets its turn between them; one that is written to each time is looked at in one go at last."""
+    turns = []
+    large = dict.fromkeys(range(5000))
+    assert module._snapshot(large.items, "r.d", [], lambda: turns.append(1)) == list(large.items())
+    assert len(turns) == 5000 // module._PART
+    for kind in (list, tuple, set, dict.fromkeys):
+        turns.clear()
+        found = list(walk([("r", [kind(map(float, range(5000)))])], rest=lambda: turns.append(1)))
+        assert found == [] and len(turns) > 2 * (5000 // module._PART)
+    skipped: list[str] = []
+    assert len(module._snapshot(large.items, "r.d", skipped, lambda: large.update({object(): 1}))) > 5000
+    assert skipped == []
 
 
 def test_a_deep_structure_needs_no_stack() -> None:

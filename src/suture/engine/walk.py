@@ -14,6 +14,7 @@ from __future__ import annotations
 import collections
 import functools
 import gc
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ MAX_ELEMENTS = 10_000
 LIMIT = 200_000
 _TRIES = 3
 _STRIDE = 32  # children between two rests
+_PART = 256  # elements of a container that are looked at in one call
 _OUR_MODULES = ("suture", "_suture_in_this_process")
 _LRU = type(functools.lru_cache(lambda: None))
 # Sets of types go by id: a metaclass may define ``__hash__`` and ``__eq__``.
@@ -128,7 +130,8 @@ class _Kinds:
             known = self._known[id(kind)] = (kind, self._instances or issubclass(kind, _CONTAINERS))
         if not known[1]:
             return False
-        return not (kind is tuple and _plain(thing))  # type: ignore[arg-type]
+        short = kind is tuple and len(thing) <= _PART  # type: ignore[arg-type]
+        return not (short and _LEAF.issuperset(map(id, map(type, thing))))  # type: ignore[call-overload]
 
 
 def walk(
@@ -172,7 +175,7 @@ def walk(
         while objects and looked < limit:
             path, here = above.popleft() + steps.popleft(), objects.popleft()
             looked += 1
-            for step, child in _children(here, instances, looked <= namespaces, path, left_out):
+            for step, child in _children(here, instances, looked <= namespaces, path, left_out, rest):
                 turns += 1
                 if not turns % _STRIDE:
                     rest()
@@ -197,20 +200,22 @@ def walk(
         seen.drop(rest)
 
 
-def _children(here: Any, instances: bool, namespace: bool, path: str, left_out: list[str]) -> Iterator[tuple[str, object]]:
+def _children(
+    here: Any, instances: bool, namespace: bool, path: str, left_out: list[str], rest: Rest
+) -> Iterator[tuple[str, object]]:
     kind = type(here)
     if issubclass(kind, dict):
-        yield from _of_dict(here, namespace, path, left_out)
+        yield from _of_dict(here, namespace, path, left_out, rest)
     elif kind is types.FunctionType:
         yield from _of_function(here)
     elif kind is types.MappingProxyType:
         yield from (("", v) for v in gc.get_referents(here))  # its own methods would call those of what it stands for
     elif issubclass(kind, type):
-        yield from ((f".{k}", v) for k, v in _snapshot(class_space(here).items, path, left_out))
+        yield from ((f".{k}", v) for k, v in _snapshot(class_space(here).items, path, left_out, rest))
     elif issubclass(kind, _SEQUENCES):
-        yield from _of_elements(here, _SEQUENCES, path, left_out)
+        yield from _of_elements(here, _SEQUENCES, path, left_out, rest)
     elif issubclass(kind, _SETS):
-        yield from (("{...}", v) for _, v in _of_elements(here, _SETS, path, left_out))
+        yield from (("{...}", v) for _, v in _of_elements(here, _SETS, path, left_out, rest))
     elif kind is types.MethodType:
         yield ".__func__", here.__func__
         if instances:
@@ -218,7 +223,7 @@ def _children(here: Any, instances: bool, namespace: bool, path: str, left_out: 
     elif kind is types.CellType:
         yield from _of_cell("", here)
     elif kind is _LRU:
-        own = _snapshot(attributes(here).items, path, left_out)
+        own = _snapshot(attributes(here).items, path, left_out, rest)
         yield from ((f".{k}", v) for k, v in own)
         if not any(k == "__wrapped__" for k, _ in own):
             yield from (("(cached)", r) for r in gc.get_referents(here) if type(r) is types.FunctionType)
@@ -229,19 +234,20 @@ def _children(here: Any, instances: bool, namespace: bool, path: str, left_out: 
         if fields is not None:
             yield from ((f".{name}", read(here, kind)) for name, read in fields)
         elif issubclass(kind, _HOLDERS):
-            yield from _named(here, path, left_out)
+            yield from _named(here, path, left_out, rest)
         elif instances:
-            yield from _of_instance(here, path, left_out)
+            yield from _of_instance(here, path, left_out, rest)
 
 
-def _of_dict(here: dict[Any, Any], namespace: bool, path: str, left_out: list[str]) -> Iterator[tuple[str, object]]:
+def _of_dict(here: dict[Any, Any], namespace: bool, path: str, left_out: list[str], rest: Rest) -> Iterator[tuple[str, object]]:
     if not namespace:
         if len(dict.keys(here)) > MAX_ELEMENTS:
             left_out.append(path)
             return
-        if all(_plain(_snapshot(functools.partial(part, here), path, left_out)) for part in (dict.values, dict.keys)):
+        parts = (functools.partial(part, here) for part in (dict.values, dict.keys))
+        if all(_plain(_snapshot(part, path, left_out, rest), rest) for part in parts):
             return
-    for key, value in _snapshot(functools.partial(dict.items, here), path, left_out):
+    for key, value in _snapshot(functools.partial(dict.items, here), path, left_out, rest):
         if type(key) is str:
             yield (f".{key}" if namespace else f"[{key!r:.40}]"), value
         elif type(key) is int:
@@ -251,18 +257,22 @@ def _of_dict(here: dict[Any, Any], namespace: bool, path: str, left_out: list[st
             yield "(key)", key
 
 
-def _plain(values: Sequence[object]) -> bool:
-    """True if none of them can lead to a function; one pass in C."""
-    return _LEAF.issuperset(map(id, map(type, values)))
+def _plain(values: Sequence[object], rest: Rest) -> bool:
+    """True if none of them can lead to a function."""
+    for at in range(0, len(values), _PART):
+        if not _LEAF.issuperset(map(id, map(type, values[at : at + _PART] if len(values) > _PART else values))):
+            return False
+        rest()
+    return True
 
 
-def _of_elements(here: Any, bases: Sequence[Any], path: str, left_out: list[str]) -> Iterator[tuple[str, object]]:
+def _of_elements(here: Any, bases: Sequence[Any], path: str, left_out: list[str], rest: Rest) -> Iterator[tuple[str, object]]:
     base = next(b for b in bases if issubclass(type(here), b))
     if base.__len__(here) > MAX_ELEMENTS:
         left_out.append(path)
         return
-    values = _snapshot(functools.partial(base.__iter__, here), path, left_out)
-    if not _plain(values):
+    values = _snapshot(functools.partial(base.__iter__, here), path, left_out, rest)
+    if not _plain(values, rest):
         yield from ((f"[{i}]", v) for i, v in enumerate(values))
 
 
@@ -289,7 +299,7 @@ def _of_cell(step: str, cell: types.CellType) -> Iterator[tuple[str, object]]:
         return
 
 
-def _of_instance(here: object, path: str, left_out: list[str]) -> Iterator[tuple[str, object]]:
+def _of_instance(here: object, path: str, left_out: list[str], rest: Rest) -> Iterator[tuple[str, object]]:
     """
     What an instance of any type refers to, as the garbage collector sees it: generators and objects of C too.
 
@@ -301,7 +311,7 @@ def _of_instance(here: object, path: str, left_out: list[str]) -> Iterator[tuple
     referents = [r for r in gc.get_referents(here) if r is not kind and id(type(r)) not in _LEAF]
     own: object = None
     if not _TELLING.isdisjoint(map(id, map(type, referents))):
-        named = list(_named(here, path, left_out))
+        named = list(_named(here, path, left_out, rest))
         yield from named
         own = attributes(here)
         covered = {id(v) for _, v in named}
@@ -309,14 +319,14 @@ def _of_instance(here: object, path: str, left_out: list[str]) -> Iterator[tuple
     yield from (("[?]", r) for r in referents if r is not own)
 
 
-def _named(here: object, path: str, left_out: list[str]) -> Iterator[tuple[str, object]]:
+def _named(here: object, path: str, left_out: list[str], rest: Rest) -> Iterator[tuple[str, object]]:
     """Instance attributes, ``__dict__`` and slots, without running a property."""
-    yield from ((f".{k}", v) for k, v in _snapshot(attributes(here).items, path, left_out))
+    yield from ((f".{k}", v) for k, v in _snapshot(attributes(here).items, path, left_out, rest))
     kind = type(here)
     for cls in lineage(kind):
         if not _flags(cls) & _HEAP_TYPE:
             continue
-        for name, slot in _snapshot(class_space(cls).items, path, left_out):
+        for name, slot in _snapshot(class_space(cls).items, path, left_out, rest):
             if type(slot) is types.MemberDescriptorType:
                 try:
                     yield f".{name}", slot.__get__(here, kind)
@@ -324,13 +334,27 @@ def _named(here: object, path: str, left_out: list[str]) -> Iterator[tuple[str, 
                     continue
 
 
-def _snapshot(view: Callable[[], Iterable[Any]], path: str, left_out: list[str]) -> list[Any]:
-    """A list made in one C call; another thread, or a finaliser in it, may be writing."""
-    for _ in range(_TRIES):
+def _snapshot(view: Callable[[], Iterable[Any]], path: str, left_out: list[str], rest: Rest) -> list[Any]:
+    """
+    All that it holds; another thread, or a finaliser, may be writing.
+
+    A part at a time: to count a reference to thousands of objects that nobody has touched for long takes most of a millisecond.
+    Where that never succeeds, in one call of C at last.
+    """
+    for last in (*(False,) * _TRIES, True):
         try:
-            return list(view())
+            if last:
+                return list(view())
+            found: list[Any] = []
+            here = iter(view())
+            while part := list(itertools.islice(here, _PART)):
+                found += part
+                if len(part) < _PART:
+                    break
+                rest()
         except RuntimeError:  # changed size meanwhile
             continue
+        return found
     left_out.append(path)
     return []
 
