@@ -73,7 +73,8 @@ def has_spoken(row: Row) -> bool:
 
 def causes(row: Row) -> list[str]:
     """Codes of the errors and warnings that were given for a case."""
-    findings = (row.get("info") or {}).get("findings") or ()
+    info = row.get("info") or {}
+    findings = [*(info.get("build_findings") or ()), *(info.get("findings") or ())]
     loud = [f["code"] for f in findings if f.get("severity") == "error"]
     return list(dict.fromkeys(loud or [f["code"] for f in findings if f.get("severity") == "warning"] or ["no finding"]))
 

@@ -24,11 +24,12 @@ __all__ = ["COMPARED", "TABLES", "Merge", "is_quiet", "is_quiet_call", "is_table
 # Calls that only make a value: by name; by the last two names, where the first is a module's; as methods of a value.
 _FUNCTIONS = frozenset(
     """
-    abs all any bool bytearray bytes callable chr complex dict divmod enumerate filter float frozenset getattr hasattr hash hex int
-    isinstance issubclass len list map max min object oct ord pow range repr reversed round set slice sorted str sum tuple type zip
-    attrgetter chain compile defaultdict deque escape itemgetter literal_eval methodcaller partial product reduce
-    ChainMap Counter Decimal Fraction MappingProxyType NewType OrderedDict Path PurePath PurePosixPath Struct TypeVar UUID Version
-    cast date datetime gettext_lazy getLogger ip_network timedelta timezone
+    abs all any attrgetter b64decode b64encode blake2b bool bytearray bytes callable cast chain chr compile complex date datetime
+    defaultdict deque dict divmod enumerate escape filter float frozenset getLogger getattr gettext_lazy hasattr hash hex id int
+    ip_network isinstance issubclass itemgetter len list literal_eval map max md5 methodcaller min object oct ord partial pow
+    product range reduce repr reversed round set sha1 sha224 sha256 sha384 sha512 slice sorted str sum timedelta timezone tuple
+    type zip ChainMap Counter Decimal Fraction MappingProxyType NewType OrderedDict Path PurePath PurePosixPath Struct TypeVar
+    UUID Version
     """.split()  # noqa: SIM905
 )
 _IN_MODULES = frozenset(
