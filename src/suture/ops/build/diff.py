@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from suture.engine.values import is_table
@@ -21,14 +21,15 @@ from suture.errors import Refused
 from suture.ops.build import nodes
 from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.filling import can_be_filled
+from suture.ops.build.lacking import lacking
 from suture.ops.build.nodes import FunctionNode, Item
+from suture.ops.build.pairing import pair, same_call
 from suture.ops.build.tree import Source
 from suture.patch import Change, Decision, Expect, Finding, Kind, Scope, Severity, Target
 
 __all__ = ["Difference", "diff", "rule_for"]
 
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
-_MAKERS = frozenset(("__init__", "__new__", "__post_init__", "__attrs_post_init__", "__setstate__"))
 _AT_CREATION = frozenset(("__new__", "__init_subclass__", "__class_getitem__", "__set_name__", "__del__", "__getattribute__"))
 _BINDERS = frozenset(("def", "class", "value", "import"))
 _WORDS = {"def": "a function", "class": "a class", "value": "a variable", "import": "an import", "annotation": "an annotation"}
@@ -121,7 +122,7 @@ class _Differ:
 
     def _body(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt], scope: _Scope) -> None:
         left, right = nodes.items(old, self.old), nodes.items(new, self.new)
-        pairs, removed, added = _pair(left, right)
+        pairs, removed, added = pair(left, right)
         for before, after in pairs:
             if before.dump != after.dump:
                 self._differs(before, after, scope)
@@ -241,29 +242,15 @@ class _Differ:
 
     def _new_attributes(self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope) -> None:
         """Attributes that only a new ``__init__`` sets and a changed method reads: objects that exist lack them."""
-        had = set(nodes.bound_names(old.body))
-        for ancestor in (old, *self.lineage.ancestors(new)):
-            had |= {n for m in nodes.methods(ancestor) for n in nodes.self_names(m, ast.Store)}
-            had |= nodes.bound_names(ancestor.body) if ancestor is not old else set()
-        makers = [m for m in nodes.methods(new) if m.name in _MAKERS]
-        fresh = {n for m in makers for n in nodes.self_names(m, ast.Store)} - had - nodes.bound_names(new.body)
         before = {m.name: nodes.dump_of(self.old, m) for m in nodes.methods(old)}
-        given: set[str] = set()
-        for method in nodes.methods(new):
-            if not fresh or method.name in _MAKERS or before.get(method.name) == nodes.dump_of(self.new, method):
+        changed = [m for m in nodes.methods(new) if before.get(m.name) != nodes.dump_of(self.new, m)]
+        for method, name, value in lacking(old, new, changed, self.lineage):
+            if value is not None:
+                self._class_default(name, value, method, new, scope)
                 continue
-            lacking = sorted(fresh & set(nodes.self_names(method, ast.Load)) - set(nodes.asked_for(method)))
-            for name in [n for n in lacking if n not in given]:
-                made = nodes.first_value(makers, name, frozenset(had))
-                if made is not None:
-                    given.add(name)
-                    self._class_default(name, made, method, new, scope)
-            lacking = [n for n in lacking if n not in given]
-            if lacking:
-                name = lacking[0]
-                words = f"{method.name} reads self.{name}, which only the new __init__ sets: objects that exist lack it"
-                hint = f"give the class a default ({name} = ...), or read it with getattr(self, {name!r}, ...)"
-                self._say("new-attribute", _ERROR, scope, words, hint, name=method.name, place=method)
+            words = f"{method.name} reads self.{name}, which only the new __init__ sets: objects that exist lack it"
+            hint = f"give the class a default ({name} = ...), or read it with getattr(self, {name!r}, ...)"
+            self._say("new-attribute", _ERROR, scope, words, hint, name=method.name, place=method)
 
     def _class_default(self, name: str, value: ast.expr, reader: FunctionNode, node: ast.ClassDef, scope: _Scope) -> None:
         """Objects that exist find in their class what a new one is given: a constant as it is, anything else once an object."""
@@ -346,7 +333,7 @@ class _Differ:
         statements: dict[int, list[Item]] = defaultdict(list)
         for item in added:
             gone = [r for r in removed if r.name and r.name == item.name and r.key[0] in _WORDS]
-            if item.key[0] == "statement" and (changed := _same_call(item, removed)) is not None:
+            if item.key[0] == "statement" and (changed := same_call(item, removed)) is not None:
                 removed.remove(changed)
                 say = {"typing": self._type_only, "main": self._main_block}.get(scope.block, self._statement)
                 say(scope, changed.node, item.node)
@@ -682,53 +669,6 @@ def rule_for(old: ast.stmt, new: ast.stmt, classes: tuple[str, ...]) -> Decision
     if is_table(before) and is_table(after):
         return Decision("merge", "builder", "a table: who holds it sees the change, and what the program has put in it stays")
     return Decision("evaluate", "builder", "worked out once, at apply, in the module's namespace")
-
-
-# ---------------------------------------------------------------- pairing
-
-
-def _pair(left: list[Item], right: list[Item]) -> tuple[list[tuple[Item, Item]], list[Item], list[Item]]:
-    """
-    Say which statement became which.
-
-    Those that bind a name go by it: by position where both sides have as many, else equal ones first.  Others go by being
-    equal, then by being equal but for the bodies of the functions they make.
-
-    Returns:
-        (pairs, what only the left has, what only the right has), each in order.
-    """
-    many = _count(left), _count(right)
-    pairs: list[tuple[Item, Item]] = []
-    rounds: list[Callable[[Item], Hashable]] = [
-        lambda i: i.key if i.key[0] != "statement" and many[0].get(i.key) == many[1].get(i.key) else None,
-        lambda i: (i.key, i.dump),
-        lambda i: i.key if i.key[0] != "statement" else None,
-        lambda i: nodes.blanked_dump(i.node) if i.key[0] == "statement" else None,
-    ]
-    for key_of in rounds:
-        waiting: dict[Hashable, list[Item]] = defaultdict(list)
-        for item in left:
-            if (key := key_of(item)) is not None:
-                waiting[key].append(item)
-        for item in right:
-            if (key := key_of(item)) is not None and waiting.get(key):
-                pairs.append((waiting[key].pop(0), item))
-        done = {id(i) for pair in pairs for i in pair}
-        left, right = [i for i in left if id(i) not in done], [i for i in right if id(i) not in done]
-    return sorted(pairs, key=lambda p: p[1].at), left, right
-
-
-def _count(items: Iterable[Item]) -> dict[Hashable, int]:
-    counts: dict[Hashable, int] = defaultdict(int)
-    for item in items:
-        counts[item.key] += 1
-    return counts
-
-
-def _same_call(item: Item, removed: Iterable[Item]) -> Item | None:
-    """The removed statement that this one seems to have been: of the same kind, and calling the same thing."""
-    mine = nodes.signature(item.node)
-    return next((r for r in removed if r.key[0] == "statement" and nodes.signature(r.node) == mine), None)
 
 
 def _rebound(item: Item, gone: Sequence[Item], scope: _Scope) -> Item | None:
