@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import tokenize
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -51,13 +52,18 @@ def files_of(source: str | os.PathLike[str] | Mapping[str, str], rest: Callable[
 
 
 def _module(root: str, folders: list[str], name: str) -> str:
-    """Dotted name: from the outermost folder that is a package; else from the root, or its ``src`` or ``lib``."""
+    """
+    Dotted name: from the outermost folder that is a package; else from the root, or its ``src`` or ``lib``.
+
+    A package in plain folders is a namespace's where the process has it under their names.
+    """
     parts = list(folders)
     package: list[str] = []
     while parts and os.path.isfile(os.path.join(root, *parts, "__init__.py")):
         package.insert(0, parts.pop())
-    if not package:
-        package = folders[1:] if folders[:1] and folders[0] in _ROOTS else list(folders)
+    above = parts[1:] if parts[:1] and parts[0] in _ROOTS else parts
+    longer = [[*above[at:], *package] for at in range(len(above))] if package and package[0] not in sys.modules else []
+    package = next((names for names in longer if ".".join(names) in sys.modules), package or above)
     stem = name.removesuffix(".py")
     return ".".join([*package, *([] if stem == "__init__" and package else [stem])])
 
