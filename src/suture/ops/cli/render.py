@@ -43,6 +43,10 @@ def _carried(change: Change) -> dict[str, Any]:
     row |= {"file": change.target.path, "line": change.scope.line_after}
     if change.rebind:
         row["rebind"] = list(change.rebind)
+    if change.decision is not None:
+        row |= {"rule": change.decision.rule, "by": change.decision.by, "why": change.decision.why}
+    if change.again and change.kind is not Kind.STATEMENT:
+        row["again"] = list(change.again)
     return row
 
 
@@ -64,7 +68,7 @@ def _build_lines(patch: Patch) -> Iterator[str]:
         modules.setdefault(change.target.module, []).append(change)
     for module, changes in list(modules.items())[:_MOST_MODULES]:
         yield f"{module}  {_counted(changes)}"
-        names = [f"{'+' if c.before is None else ''}{c.target.qualname}" for c in changes]
+        names = [_named(c) for c in changes if c.kind is not Kind.MODULE]
         yield from textwrap.wrap(_listed(names, 12), WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     rest = list(modules.values())[_MOST_MODULES:]
     if rest:
@@ -105,10 +109,19 @@ def _outcome_lines(patch: Patch, file: Path | None) -> Iterator[str]:
         yield "hint: --partial writes what can be carried, if the rest isn't needed"
 
 
+def _named(change: Change) -> str:
+    """``+f``, ``TABLE (merge)``."""
+    rule = f" ({change.decision.rule})" if change.decision is not None else ""
+    return f"{'+' if change.before is None else ''}{change.target.qualname}{rule}"
+
+
 def _counted(changes: list[Change]) -> str:
     """ "2 functions, 1 value, 3 added"."""
-    words = Counter("added" if c.before is None else str(c.kind) for c in changes)
-    return ", ".join(f"{n} {w}{'s' * (n > 1 and w in ('function', 'value'))}" for w, n in words.items())
+    kinds = ("whole module, added" if c.kind is Kind.MODULE else "added" if c.before is None else str(c.kind) for c in changes)
+    words = Counter(kinds)
+    return ", ".join(
+        f"{n} {w}{'s' * (n > 1 and w in ('function', 'value', 'import'))}" if "," not in w else w for w, n in words.items()
+    )
 
 
 def _listed(names: list[str], most: int) -> str:
@@ -141,6 +154,13 @@ def _patch_lines(patch: Patch) -> Iterator[str]:
     for change in patch.changes:
         rebind = f"  also {', '.join(change.rebind)}" if change.rebind else ""
         yield f"\n{change.target}  {change.kind}  {change.target.path}:{change.scope.line_after}{rebind}\n"
+        if change.decision is not None:
+            why = f": {_visible(change.decision.why)}" if change.decision.why else ""
+            words = f"{change.decision.rule}, by the {change.decision.by}{why}"
+            wrapped = textwrap.wrap(words, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+            yield from (f"{line}\n" for line in wrapped)
+        if change.again and change.kind is not Kind.STATEMENT:
+            yield f"  worked out again: the default of {', '.join(change.again)}\n"
         lines = difflib.unified_diff(_lines(change.before), _lines(change.after), n=3)
         yield from (line for line in lines if not line.startswith(("--- ", "+++ ")))
 
