@@ -18,10 +18,15 @@ All of it is plain data, so that a parent can hand a case to a bare interpreter 
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from suture.ops.build import build
+from suture.patch import Patch, dump
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -81,3 +86,17 @@ def load(folder: Path) -> Case:
 def load_all() -> list[Case]:
     """Every case, by name."""
     return [load(f) for f in sorted(ROOT.iterdir()) if f.is_dir() and not f.name.startswith((".", "_"))]
+
+
+def on_disk(cases: Iterable[Case], root: Path, prefix: str, facts: Callable[[Case, Patch], dict[str, Any]]) -> Path:
+    """Every case below *root*, each a module of its own name with its patch; the list of them, with what *facts* says of each."""
+    rows: list[dict[str, Any]] = []
+    for known in cases:
+        case = replace(known, module=f"{prefix}_{known.name.replace('-', '_')}")
+        here = root / case.name
+        patch = build(*case.trees(here), name=case.name)
+        (here / "p.suture").write_bytes(dump(patch))
+        row = {"name": case.name, "module": case.module, "root": str(here), "patch": str(here / "p.suture")}
+        rows.append(row | {"partial": bool(patch.left_out)} | facts(case, patch))
+    (root / "cases.json").write_text(json.dumps(rows))
+    return root / "cases.json"

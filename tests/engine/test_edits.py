@@ -11,7 +11,7 @@ import itertools
 import re
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import suture
-from suture.engine import account, process, walk
 from suture.engine.facts import fingerprint
-from suture.engine.pace import Pace
 from suture.ops.build import build
 from suture.patch import Finding, Severity
 
@@ -310,20 +308,6 @@ def is_said(name: str, names: set[str]) -> bool:
 
 
 NUMBER = itertools.count()
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder to import from; no rests, and looks at the generated modules alone, not at the test's own process."""
-    monkeypatch.setattr(process, "Pace", partial(Pace, rests=False))
-    monkeypatch.setattr(account.census, "holders", lambda functions, rest, **_: {})
-    mine = "edited_"
-    monkeypatch.setattr(walk, "module_roots", lambda: [(n, vars(m)) for n, m in list(sys.modules.items()) if n.startswith(mine)])
-    monkeypatch.setattr(walk, "frame_roots", lambda: [])
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield tmp_path
-    for report in reversed(suture.status()):
-        suture.revert(report.patch_id)
 
 
 @dataclass

@@ -12,14 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import suture
-from suture.engine import account, process, walk
 from suture.engine.facts import fingerprint
-from suture.engine.pace import Pace
 from suture.ops.build import build
 
 HEAD = """import functools
@@ -231,20 +228,6 @@ def state(module: Any, held: dict[str, Any]) -> list[Any]:
 
 KINDS = sorted(SHAPES)
 NUMBER = itertools.count()
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder to import from; no rests, and looks at the generated modules alone, not at the test's own process."""
-    monkeypatch.setattr(process, "Pace", partial(Pace, rests=False))
-    monkeypatch.setattr(account.census, "holders", lambda functions, rest, **_: {})
-    mine = "generated_"
-    monkeypatch.setattr(walk, "module_roots", lambda: [(n, vars(m)) for n, m in list(sys.modules.items()) if n.startswith(mine)])
-    monkeypatch.setattr(walk, "frame_roots", lambda: [])
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield tmp_path
-    for report in reversed(suture.status()):
-        suture.revert(report.patch_id)
 
 
 class Live:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cases import load_all
+from cases import Case, load_all, on_disk
 from pythons import WANTED, found
-from suture.ops.build import build
-from suture.patch import Kind, dump
+from suture.patch import Kind, Patch
 
 # Code that was made to fit the function that is there (its class is a constant, not a cell): the case's expressions hold it.
 FITTED = {"A.hello"}
@@ -108,31 +106,19 @@ print(json.dumps(out))
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All cases on disk, each with its patch, and the list of them."""
-    root = tmp_path_factory.mktemp("corpus")
-    rows: list[dict[str, Any]] = []
-    for case in CASES:
-        case = replace(case, module=f"case_{case.name.replace('-', '_')}")
-        here = root / case.name
-        patch = build(*case.trees(here), name=case.name)
-        (here / "p.suture").write_bytes(dump(patch))
+
+    def facts(case: Case, patch: Patch) -> dict[str, Any]:
         live = case.live
-        rows.append(
-            {
-                "name": case.name,
-                "module": case.module,
-                "root": str(here),
-                "patch": str(here / "p.suture"),
-                "partial": bool(patch.left_out),
-                # A statement that makes functions isn't run again: they change, the table that holds them stays the program's own.
-                "carried": ["<lambda>" if c.kind is Kind.NESTED else c.target.qualname for c in patch.changes],
-                "stale": [f.target.partition(":")[2] for f in patch.remarks if f.code == "value-stale"],  # said to differ
-                "refused": live.refused if live else "",
-                "setup": live.setup if live else "",
-                **{k: list(getattr(live, k)) if live else [] for k in ("old", "new", "keeps")},
-            }
-        )
-    (root / "cases.json").write_text(json.dumps(rows))
-    return root / "cases.json"
+        return {
+            # A statement that makes functions isn't run again: they change, the table that holds them stays the program's own.
+            "carried": ["<lambda>" if c.kind is Kind.NESTED else c.target.qualname for c in patch.changes],
+            "stale": [f.target.partition(":")[2] for f in patch.remarks if f.code == "value-stale"],  # said to differ
+            "refused": live.refused if live else "",
+            "setup": live.setup if live else "",
+            **{k: list(getattr(live, k)) if live else [] for k in ("old", "new", "keeps")},
+        }
+
+    return on_disk(CASES, tmp_path_factory.mktemp("corpus"), "case", facts)
 
 
 @pytest.mark.parametrize("version", WANTED)

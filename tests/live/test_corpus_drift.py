@@ -10,16 +10,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cases import load_all
+from cases import Case, load_all, on_disk
 from pythons import WANTED, found
-from suture.ops.build import build
-from suture.patch import dump
+from suture.patch import Patch
 
 CASES = [c for c in load_all() if c.carried and not (c.live and c.live.refused)]
 
@@ -61,26 +59,12 @@ print(json.dumps(out))
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All cases on disk, each with its patch."""
-    root = tmp_path_factory.mktemp("drift")
-    rows: list[dict[str, Any]] = []
-    for case in CASES:
-        case = replace(case, module=f"drift_{case.name.replace('-', '_')}")
-        here = root / case.name
-        patch = build(*case.trees(here), name=case.name)
-        (here / "p.suture").write_bytes(dump(patch))
-        rows.append(
-            {
-                "name": case.name,
-                "module": case.module,
-                "root": str(here),
-                "patch": str(here / "p.suture"),
-                "partial": bool(patch.left_out),
-                "carried": len(patch.changes),
-                "kept": sorted({f"{f.code} {f.target.partition(':')[2]}" for f in (*patch.left_out, *patch.remarks)}),
-            }
-        )
-    (root / "cases.json").write_text(json.dumps(rows))
-    return root / "cases.json"
+
+    def facts(_: Case, patch: Patch) -> dict[str, Any]:
+        kept = {f"{f.code} {f.target.partition(':')[2]}" for f in (*patch.left_out, *patch.remarks)}
+        return {"carried": len(patch.changes), "kept": sorted(kept)}
+
+    return on_disk(CASES, tmp_path_factory.mktemp("drift"), "drift", facts)
 
 
 def is_said(name: str, kept: list[str]) -> bool:
