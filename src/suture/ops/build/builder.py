@@ -19,7 +19,7 @@ from suture.ops.build.conserve import parsed, unexplained
 from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.decorating import only_wrap
 from suture.ops.build.diff import Difference, diff
-from suture.ops.build.keepers import keepers
+from suture.ops.build.keepers import keepers, lookers
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.ripple import Key, Ripple
 from suture.ops.build.stale import stale
@@ -89,6 +89,7 @@ class _Builder:
         self.findings: list[Finding] = []
         self.modules: list[_Module] = []
         self.added: list[tuple[Change, Source]] = []
+        self.looked: dict[str, list[str]] = {}
 
     def run(self, name: str, meta: Mapping[str, str]) -> Patch:
         changed = sorted(p for p in self.old.files.keys() | self.new.files.keys() if self._differs(p))
@@ -355,19 +356,22 @@ class _Builder:
 
     def _kept(self, module: _Module, change: Change) -> list[Finding]:
         """Who may have kept something of a value, in objects or in caches."""
-        if (
-            change.kind is not Kind.VALUE
-            or change.before is None
-            or (change.decision and change.decision.rule in ("rebind", "remove"))
-        ):
+        rule = change.decision.rule if change.decision is not None else ""
+        if change.before is None or rule == "remove" or (change.kind is not Kind.VALUE and rule != "rebind"):
             return []
-        found = keepers(self.readers, module.new, change)
+        found = keepers(self.readers, module.new, change) if rule != "rebind" else []
+        found += self._lookers(module.new) if not change.scope.classes and "." not in change.target.qualname else []
         if not found:
             return []
         words = f"may have kept what it made of the old value, in an object or a cache: {_some(found)}"
         hint = "make those objects anew, or set what they hold in a hotfix file"
         evidence = {"place": f"{module.new.path}:{change.scope.line_after}"}
         return [Finding("value-kept", Severity.WARNING, str(change.target), words, hint, evidence)]
+
+    def _lookers(self, home: Source) -> list[str]:
+        if home.path not in self.looked:
+            self.looked[home.path] = lookers(self.readers, home)
+        return self.looked[home.path]
 
     def _conserved(self, module: _Module) -> None:
         lost = unexplained(module.old, module.new, module.difference.changes, module.difference.findings)

@@ -1,5 +1,6 @@
 """
-Functions that may have kept something of a value that changes: in an attribute, in a cache, by handing it to a method of theirs.
+Who may have kept something of a value that changes: in an attribute, in a cache, by handing it to a method of theirs, by going
+through all names of its module.
 
 They ran, or didn't, whenever the program called them: what they kept can't be found from the source, but they can be named.
 """
@@ -16,10 +17,14 @@ from suture.ops.build.readers import Readers
 from suture.ops.build.tree import Source
 from suture.patch import Change
 
-__all__ = ["keepers"]
+__all__ = ["keepers", "lookers"]
 
 _CACHES = frozenset(("lru_cache", "cache", "cached_property", "memoize"))
 _OWN = frozenset(("self", "cls", "super"))
+
+
+_LOOKS = ("dir", "vars", "getmembers")
+_LOOKS_WORDS = (b"getattr", b"__dict__", *(w.encode() for w in _LOOKS))
 
 
 def keepers(readers: Readers, home: Source, change: Change) -> list[str]:
@@ -42,6 +47,49 @@ def keepers(readers: Readers, home: Source, change: Change) -> list[str]:
             if _keeps(function, partial(_reads, readers, source, names, home, change), in_place):
                 found[f"{source.module}:{title} ({source.path}:{function.lineno})"] = None
     return list(found)
+
+
+def lookers(readers: Readers, home: Source) -> list[str]:
+    """
+    Who goes through all names of a module, and may have kept what it found: ``dir(module)``, ``getattr(module, name)``.
+
+    Returns:
+        "m:C.method (m.py:12)", or the place alone at the top level, each once.
+    """
+    found: dict[str, None] = {}
+    leaf = home.module.rpartition(".")[2]
+    for source in readers.containing(leaf):
+        if source is not home and any(word in source.text.encode() for word in _LOOKS_WORDS):
+            means = _meaning(source, home.module)
+            inside = [(f"{source.module}:{t}", f) for t, f in _functions(source.tree.body, ())] if means else []
+            parts = [(t, ast.walk(f)) for t, f in inside] + [("", nodes.running(source.tree.body))] if means else []
+            for title, run in parts:
+                here = next((n for n in run if _looks_through(n, means)), None)
+                if here is not None:
+                    place = f"{source.path}:{here.lineno}"  # type: ignore[attr-defined]
+                    found[f"{title} ({place})" if title else place] = None
+    return list(found)
+
+
+def _meaning(source: Source, module: str) -> set[str]:
+    """What a file calls a module that it imports, inside its functions too."""
+    names: set[str] = set()
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            names.update(a.asname or a.name for a in node.names if a.name == module)
+        elif isinstance(node, ast.ImportFrom):
+            base = source.absolute(node)
+            names.update(a.asname or a.name for a in node.names if f"{base}.{a.name}" == module)
+    return names
+
+
+def _looks_through(node: ast.AST, names: set[str]) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr == "__dict__" and ast.unparse(node.value) in names
+    if not isinstance(node, ast.Call) or not node.args or ast.unparse(node.args[0]) not in names:
+        return False
+    called = nodes.last_name(node.func)
+    return called in _LOOKS or (called == "getattr" and len(node.args) > 1 and not isinstance(node.args[1], ast.Constant))
 
 
 def _functions(body: list[ast.stmt], classes: tuple[str, ...]) -> Iterator[tuple[str, FunctionNode]]:
