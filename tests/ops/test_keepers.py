@@ -31,6 +31,35 @@ def kept(tmp_path: Path):
 @pytest.mark.parametrize(
     ("files", "who"),
     [
+        ({"m.py": "class A:\n    def __init__(self):\n        self.x = [f()][0]\n"}, "m:A.__init__ (m.py:4)"),
+        ({"n.py": "from m import f as g\nclass A:\n    def __new__(cls):\n        cls.x = g()\n"}, "n:A.__new__ (n.py:3)"),
+        ({"n.py": "import m, functools\n@functools.cache\ndef g():\n    return m.f()\n"}, "n:g (n.py:3)"),
+        ({"m.py": "class A:\n    def __init__(self):\n        self.x = f\n"}, ""),
+        ({"m.py": "class A:\n    def __init__(self):\n        x = f()\n"}, ""),
+        ({"m.py": "class A:\n    def other(self):\n        self.x = f()\n"}, ""),
+        ({"m.py": "class A:\n    def __init__(self, f):\n        self.x = f()\n"}, ""),
+    ],
+)
+def test_function(kept, files: dict[str, str], who: str) -> None:
+    """A changed function's results: those that objects were made with, and those in caches."""
+    assert kept(files, "def f():\n    return 1\n", "def f():\n    return 2\n") == ([who] if who else [])
+
+
+def test_method(kept) -> None:
+    """Of its own class; a function that gives nothing can't have been kept."""
+    text = "class A:\n    def __init__(self):\n        self.x = self.f()\n    def f(self):\n        return {}\n"
+    assert kept({}, text.format(1), text.format(2)) == ["m:A.__init__ (m.py:2)"]
+
+
+def test_function_that_gives_nothing(kept) -> None:
+    """It can't have been kept."""
+    more = "class A:\n    def __init__(self):\n        self.x = f()\n"
+    assert kept({"m.py": more}, "def f():\n    print(1)\n", "def f():\n    print(2)\n") == []
+
+
+@pytest.mark.parametrize(
+    ("files", "who"),
+    [
         ({"m.py": "class A:\n    def f(self):\n        self.x = X + 1\n"}, "m:A.f (m.py:3)"),
         ({"m.py": "class A:\n    def f(self):\n        self.add(X)\n"}, "m:A.f (m.py:3)"),
         ({"m.py": "def f():\n    global Y\n    Y = [X]\n"}, "m:f (m.py:2)"),

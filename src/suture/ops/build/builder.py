@@ -19,7 +19,7 @@ from suture.ops.build.conserve import parsed, unexplained
 from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.decorating import only_wrap
 from suture.ops.build.diff import Difference, diff
-from suture.ops.build.keepers import keepers, lookers
+from suture.ops.build.keepers import keepers, lookers, makers
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.ripple import Key, Ripple
 from suture.ops.build.stale import stale
@@ -357,6 +357,13 @@ class _Builder:
     def _kept(self, module: _Module, change: Change) -> list[Finding]:
         """Who may have kept something of a value, in objects or in caches."""
         rule = change.decision.rule if change.decision is not None else ""
+        evidence = {"place": f"{module.new.path}:{change.scope.line_after}"}
+        if change.kind is Kind.FUNCTION and change.before is not None and rule in ("", "decorate") and _gives(change.before):
+            if not (found := makers(self.readers, module.new, change)):
+                return []
+            words = f"what its old code gave is kept, in objects that were made with it or in a cache: {_some(found)}"
+            hint = "make those objects anew, clear the cache, or set what they hold in a hotfix file"
+            return [Finding("value-kept", Severity.WARNING, str(change.target), words, hint, evidence)]
         if change.before is None or rule == "remove" or (change.kind is not Kind.VALUE and rule != "rebind"):
             return []
         found = keepers(self.readers, module.new, change) if rule != "rebind" else []
@@ -365,7 +372,6 @@ class _Builder:
             return []
         words = f"may have kept what it made of the old value, in an object or a cache: {_some(found)}"
         hint = "make those objects anew, or set what they hold in a hotfix file"
-        evidence = {"place": f"{module.new.path}:{change.scope.line_after}"}
         return [Finding("value-kept", Severity.WARNING, str(change.target), words, hint, evidence)]
 
     def _lookers(self, home: Source) -> list[str]:
@@ -407,6 +413,11 @@ def _compiled(change: Change, *, before: bool) -> Definition:
         flags=scope.future_before if before else scope.future_after,
         imports=scope.imports_before if before else scope.imports_after,
     )
+
+
+def _gives(text: str) -> bool:
+    """True for a function that returns something."""
+    return any(isinstance(n, ast.Return) and n.value is not None for s in parsed(text) for n in ast.walk(s))
 
 
 def _key(change: Change) -> Key:

@@ -17,9 +17,10 @@ from suture.ops.build.readers import Readers
 from suture.ops.build.tree import Source
 from suture.patch import Change
 
-__all__ = ["keepers", "lookers"]
+__all__ = ["keepers", "lookers", "makers"]
 
 _CACHES = frozenset(("lru_cache", "cache", "cached_property", "memoize"))
+_MAKERS = frozenset(("__init__", "__new__", "__post_init__", "__attrs_post_init__", "__set_name__"))
 _OWN = frozenset(("self", "cls", "super"))
 
 
@@ -47,6 +48,46 @@ def keepers(readers: Readers, home: Source, change: Change) -> list[str]:
             if _keeps(function, partial(_reads, readers, source, names, home, change), in_place):
                 found[f"{source.module}:{title} ({source.path}:{function.lineno})"] = None
     return list(found)
+
+
+def makers(readers: Readers, home: Source, change: Change) -> list[str]:
+    """
+    Who kept what a changed function gave when an object was made, or keeps it in a cache.
+
+    Other callers keep results as well, wherever they like: only these are sure to have kept the old code's for good.
+
+    Returns:
+        "m:C.__init__ (m.py:12)", each once.
+    """
+    name, classes = change.target.name, change.scope.classes
+    found: dict[str, None] = {}
+    sources = {s.path: s for s in readers.containing(name)}
+    taken: dict[str, set[str]] = {home.path: {name}} if not classes else {}
+    for other, path in readers.took(home.module, name) if not classes else ():
+        taken.setdefault(path, set()).add(other)
+        sources.setdefault(path, readers.file(path))
+    for source in sources.values():
+        for title, function in _functions(source.tree.body, ()):
+            cached = bool(_CACHES & set(nodes.decorators(function)))
+            inside = not classes or (source is home and title.rpartition(".")[0] == ".".join(classes))
+            if not inside or not (cached or function.name in _MAKERS):
+                continue
+            reads = partial(_reads, readers, source, taken.get(source.path, set()) - _local(function), home, change)
+            if any(isinstance(n, ast.Call) and reads(n.func) for part in _kept_by(function, cached) for n in ast.walk(part)):
+                found[f"{source.module}:{title} ({source.path}:{function.lineno})"] = None
+    return list(found)
+
+
+def _kept_by(function: FunctionNode, cached: bool) -> Iterator[ast.AST]:
+    """Parts of a function whose value stays: all of it under a cache, else what is stored in an attribute."""
+    if cached:
+        yield from function.body
+        return
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(t, ast.Attribute) for t in targets):
+                yield node.value
 
 
 def lookers(readers: Readers, home: Source) -> list[str]:
