@@ -155,3 +155,57 @@ def test_a_block_that_only_makes_new_names_is_run(made, block: str, fits: bool) 
     patch = made("import os\nX = 1\n", f"import os\nX = 1\n{block}")
     assert [c.decision.rule for c in patch.changes if c.decision] == (["evaluate"] if fits else [])
     assert bool(patch.left_out) is not fits
+
+
+DECORATED = """table = {}
+def route(path):
+    def put(f):
+        table[path] = f
+        return f
+    return put
+@route("/a")
+def page():
+    return 1
+held = [page]
+"""
+CHANGED = DECORATED.replace('@route("/a")\ndef page():\n    return 1', '@route("/a")\n@route("/b")\ndef page():\n    return 2')
+
+
+def test_decorators_without_a_choice_say_what_can_be_chosen(made) -> None:
+    """As a line to put into the file."""
+    patch = made(DECORATED, CHANGED)
+    assert codes(patch) == ["decorators-changed"]
+    assert "`m:page = replace` or `skip`" in patch.left_out[0].hint
+
+
+def test_decorators_are_skipped_with_their_function(made) -> None:
+    """It stays as it is, and that is said."""
+    patch = made(DECORATED, CHANGED + "def more():\n    return 3\n", "m:page = skip\n")
+    assert (codes(patch), [c.target.name for c in patch.changes]) == (["decided"], ["more"])
+
+
+def test_decorators_that_register_run_by_choice(world: Any) -> None:
+    """Last of all; the registry and the name have the new one, who holds the old one has its new code."""
+    m = world.module(DECORATED)
+    old = m.page
+    patch = world.patch(CHANGED.replace("def page():", "def page():  # suture: replace it takes the old one's place"))
+    assert patch.left_out == (), patch.left_out
+    assert suture.plan(patch).ok
+    assert list(m.table) == ["/a"]
+    report = suture.apply(patch)
+    assert report.ok, report.words()
+    assert {"ran-once", "rebound", "decided"} <= {f.code for f in report.findings}
+    assert (m.table["/a"](), m.table["/b"](), m.page(), m.held[0]()) == (2, 2, 2, 2)
+    assert m.table["/a"] is m.page is not old
+    assert suture.revert(report.patch_id).ok
+    assert (m.page is old, m.page(), list(m.table)) == (True, 1, ["/a", "/b"])
+
+
+def test_decorators_that_are_chosen_do_not_run_where_something_else_refuses(world: Any) -> None:
+    """They are the last that can fail."""
+    m = world.module(DECORATED + "LIMIT = 1\n")
+    text = CHANGED.replace("def page():", "def page():  # suture: replace") + "LIMIT = 2\n"
+    patch = world.patch(text)
+    m.LIMIT = 7
+    assert not suture.apply(patch).ok
+    assert (list(m.table), m.page()) == (["/a"], 1)

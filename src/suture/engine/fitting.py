@@ -77,7 +77,7 @@ class Fitting(Context):
         else:
             for site in work.sites:
                 self._fit_function(work, site, evaluate)
-            if evaluate and is_decorated_anew(work.change):
+            if evaluate and is_decorated_anew(work.change) and not acts(work.change):
                 self._bind_anew(work)
 
     def _add(self, work: Work) -> None:
@@ -95,7 +95,7 @@ class Fitting(Context):
 
     def act(self) -> None:
         """
-        Run the statements that somebody chose to run: what they do can't be taken back, so all else has been looked at.
+        Run the statements and decorators that somebody chose to run: what they do can't be taken back, so all else comes first.
 
         Raises:
             Refused: moved-meanwhile (nothing ran); evaluation-failed.
@@ -110,7 +110,7 @@ class Fitting(Context):
         for work in waiting:
             words = "ran, for good: neither a revert nor a refusal after this undoes what it did"
             self.find(Finding("ran-once", Severity.WARNING, work.target, words))  # first: one that raises has run as well
-            self._add(work)
+            (self._add if work.change.kind is Kind.STATEMENT else self._bind_anew)(work)
 
     def _bind_anew(self, work: Work) -> None:
         """Run a definition, an import or an assignment for its name, and give what it makes to who imported the name."""

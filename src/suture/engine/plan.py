@@ -16,7 +16,7 @@ from typing import Any
 
 from suture.engine.facts import KIND_FLAGS, Definition, inner_codes, kind_name, same_tree
 from suture.engine.frames import space_of
-from suture.patch import Change, Finding, Kind, Severity
+from suture.patch import Change, Finding, Severity
 from suture.record import record
 
 __all__ = [
@@ -144,8 +144,9 @@ def binds_anew(change: Change) -> bool:
 
 
 def acts(change: Change) -> bool:
-    """True for a statement that is run for what it does, by somebody's choice."""
-    return change.kind is Kind.STATEMENT and change.decision is not None and change.decision.rule == "run-once"
+    """True for what is run for what it does, by somebody's choice: a statement, decorators that may register."""
+    chosen = change.decision
+    return chosen is not None and (chosen.rule == "run-once" or (chosen.rule == "decorate" and chosen.by == "person"))
 
 
 def is_decorated_anew(change: Change) -> bool:

@@ -21,7 +21,7 @@ from suture.ops.build.decorating import only_wrap
 from suture.ops.build.diff import Difference, diff
 from suture.ops.build.keepers import keepers, lookers, makers
 from suture.ops.build.readers import Readers, all_names
-from suture.ops.build.ripple import Key, Ripple
+from suture.ops.build.ripple import Key, Ripple, Wave
 from suture.ops.build.stale import stale
 from suture.ops.build.tree import Source, Tree
 from suture.patch import Change, Decision, Expect, FileFact, Finding, Kind, Patch, Scope, Severity, Target, is_name
@@ -220,15 +220,11 @@ class _Builder:
         for module in self.modules:
             kept = []
             for change in module.difference.changes:
-                if change.kind is Kind.FUNCTION and self._only_wraps(module, change):
-                    why = "its decorators only make wrappers"
-                    change = replace(change, decision=Decision("decorate", "builder", why))
-                    wave = ripple.of(module.new, change)
-                    if wave.stuck or wave.acted:
-                        change = replace(change, decision=None)
-                    else:
-                        again |= wave.changes
-                        rebind |= wave.rebind
+                if change.kind is Kind.FUNCTION and (decorators := _changed_decorators(change)) is not None:
+                    decorated = self._decorated(module, change, decorators, ripple.of(module.new, change), again, rebind)
+                    if decorated is None:
+                        continue
+                    change = decorated
                 if change.before is not None and (change.kind is Kind.VALUE or binds_anew(change)):
                     stuck = self._follow(module, change, ripple, again, rebind)
                     found = self._stuck(module, change, stuck) if stuck else None
@@ -255,17 +251,43 @@ class _Builder:
             for at, c in enumerate([c for c, _ in self.added] + [c for m in modules for c in m.difference.changes])
         ]
 
-    def _only_wraps(self, module: _Module, change: Change) -> bool:
-        """True for a function whose decorators change, and only make wrappers, before and after."""
-        if change.before is None or change.after is None or change.target.slot or change.decision is not None:
-            return False
-        sides = [parsed(text, change.scope.classes)[0] for text in (change.before, change.after)]
-        old, new = (s.decorator_list if isinstance(s, nodes.FunctionNode) else [] for s in sides)
-        if [ast.dump(d) for d in old] == [ast.dump(d) for d in new] or any(
-            set(map(nodes.last_name, ds)) & {"property", "staticmethod", "classmethod", "cached_property"} for ds in (old, new)
-        ):
-            return False
-        return only_wrap(self.old_readers, module.old, old) and only_wrap(self.readers, module.new, new)
+    def _decorated(
+        self,
+        module: _Module,
+        change: Change,
+        decorators: tuple[list[ast.expr], list[ast.expr]],
+        wave: Wave,
+        again: dict[Key, Change],
+        rebind: dict[Key, list[str]],
+    ) -> Change | None:
+        """A function whose decorators change: made anew if they only make wrappers, or by choice; None: by choice it stays."""
+        functions = (n for n in ast.walk(module.new.tree) if isinstance(n, nodes.FunctionNode))
+        node = next(n for n in functions if nodes.first_line(n) == change.scope.line_after)
+        try:
+            chosen = self.decisions.choose("decorators-changed", str(change.target), module.new, node)
+        except Refused as error:
+            module.difference.findings.append(Finding.of(error))
+            return change
+        place = {"place": f"{module.new.path}:{change.scope.line_after}"}
+        if chosen is not None and chosen.rule == "skip":
+            spans = {"old": _span(change.scope.line_before, change.before), "new": _span(change.scope.line_after, change.after)}
+            words = "skip: it stays as it is, with the decorators that it has"
+            module.difference.findings.append(Finding("decided", Severity.NOTE, str(change.target), words, "", place | spans))
+            return None
+        wraps = only_wrap(self.old_readers, module.old, decorators[0]) and only_wrap(self.readers, module.new, decorators[1])
+        if chosen is None and (not wraps or wave.stuck or wave.acted):
+            return change
+        if not wave.stuck:
+            again |= wave.changes
+            rebind |= wave.rebind
+        if chosen is None:
+            return replace(change, decision=Decision("decorate", "builder", "its decorators only make wrappers"))
+        words = f"replace: it is made anew, and its decorators run{f' ({chosen.why})' if chosen.why else ''}"
+        module.difference.findings.append(Finding("decided", Severity.NOTE, str(change.target), words, "", place))
+        if left := sorted({*wave.stuck, *wave.acted}):
+            words, hint = f"keeps the one that it was: {_some(left)}", "assign it in a hotfix file, or restart"
+            module.difference.findings.append(Finding("value-stale", Severity.WARNING, str(change.target), words, hint, place))
+        return replace(change, decision=Decision("decorate", "person", chosen.why))
 
     def _stuck(self, module: _Module, change: Change, stuck: Sequence[str]) -> Finding:
         """What is said of a value that can't be followed; by choice it's carried all the same, or not."""
@@ -350,7 +372,7 @@ class _Builder:
             return []
         try:
             found = judge(change, _compiled(change, before=True), _compiled(change, before=False))
-            return [f for f in found if f.severity is Severity.ERROR]
+            return [_decidable(f) for f in found if f.severity is Severity.ERROR]
         except SutureError as error:
             return [Finding.of(error)]
 
@@ -413,6 +435,25 @@ def _compiled(change: Change, *, before: bool) -> Definition:
         flags=scope.future_before if before else scope.future_after,
         imports=scope.imports_before if before else scope.imports_after,
     )
+
+
+def _changed_decorators(change: Change) -> tuple[list[ast.expr], list[ast.expr]] | None:
+    """Decorators before and after, if they differ, and do more than to make a descriptor of a class."""
+    if change.before is None or change.after is None or change.target.slot or change.decision is not None:
+        return None
+    sides = [parsed(text, change.scope.classes)[0] for text in (change.before, change.after)]
+    old, new = (s.decorator_list if isinstance(s, nodes.FunctionNode) else [] for s in sides)
+    descriptors = {"property", "staticmethod", "classmethod", "cached_property"}
+    same = [ast.dump(d) for d in old] == [ast.dump(d) for d in new]
+    return None if same or any(descriptors & set(map(nodes.last_name, side)) for side in (old, new)) else (old, new)
+
+
+def _decidable(finding: Finding) -> Finding:
+    """With the line for the decisions file, where a person may choose."""
+    if finding.code != "decorators-changed":
+        return finding
+    hint = f"decide ({FILE}: `{finding.target} = replace` or `skip`), move the change into the body, or restart"
+    return replace(finding, hint=hint)
 
 
 def _gives(text: str) -> bool:

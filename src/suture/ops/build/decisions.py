@@ -28,6 +28,7 @@ FILE = "suture.decisions"
 # What can be chosen for a finding.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "top-level-statement": ("run-once", "skip"),  # run it at apply, for good; leave it
+    "decorators-changed": ("replace", "skip"),  # make it anew with its new decorators, whatever they do; leave it as it is
     "value-changed": ("evaluate", "skip"),  # work it out at apply, whatever its calls do; keep the old value
     "value-computed": ("carry", "skip"),  # carry it, though its readers stay old; keep the old value
 }
