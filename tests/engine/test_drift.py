@@ -118,6 +118,58 @@ def test_module_that_mentions_super(world: Any) -> None:
     assert house.becomes(("__repr__", "__str__"), text=text) == {"A.m": "code"}
 
 
+BASES = """
+from collections import OrderedDict
+from typing import Generic, NamedTuple, Protocol, TypedDict, TypeVar
+T = TypeVar("T")
+class Movie(TypedDict):
+    name: str
+class Series(Movie):
+    parts: int
+class Short(Movie, total=False):
+    minutes: int
+class Point(NamedTuple):
+    x: int = 1
+    def m(self): return self.x
+class Sized(NamedTuple("Sized", [("n", int)])):
+    def m(self): return self.n
+class Closes(Protocol):
+    def close(self): ...
+class Opens(Closes, Protocol):
+    def open(self): ...
+class Box(Generic[T]):
+    def m(self): return 2
+class Crate(Box, Generic[T]):
+    def n(self): return 3
+class OrderedDict(OrderedDict):
+    def m(self): return 4
+class Meta(type):
+    def __new__(metaclass, name, bases, space):
+        return super().__new__(metaclass, name, (*bases, Box), space)
+class Made(metaclass=Meta):
+    pass
+class Again(Made):
+    pass
+class Old: pass
+class Heir(Old): pass
+class Old(Old): pass
+class Outer:
+    class Box: pass
+    class Inner(Box): pass
+class Last(Crate):
+    def m(self): return 5
+"""
+
+
+def test_bases_that_only_running_would_tell(world: Any) -> None:
+    """What a metaclass makes of the bases, a class that derives from one of its own name, a base bound anew: no difference."""
+    house = House(world, BASES)
+    assert house.differs() == {}
+    assert house.becomes(("Last(Crate)", "Last(Outer)"), text=BASES) == {"Last": "bases"}
+    assert house.becomes(("Opens(Closes, ", "Opens("), text=BASES) == {"Opens": "bases"}
+    assert house.becomes(("return 4", "return 0"), text=BASES) == {"OrderedDict.m": "code"}
+
+
 def test_either_branch_may_be_live(house: House) -> None:
     """Of definitions that exclude each other one is enough; a third version isn't."""
     assert house.becomes(('return "no"', 'return "never"')) == {}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
+import operator
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -39,6 +40,9 @@ __all__ = ["compare", "live_of"]
 _bases: Any = type.__dict__["__bases__"].__get__  # type: ignore[attr-defined]  # a metaclass may answer getattr
 _PLAIN = (*PLAIN, list, tuple, dict, set, frozenset)
 _SEEN_THROUGH = frozenset(("staticmethod", "classmethod", "property", "setter", "deleter", "getter", "lru_cache", "abstractmethod"))
+_MAKES = frozenset(("__new__", "__init__", "__call__", "__prepare__", "mro"))
+_MAKERS = (("abc", "ABCMeta"), ("enum", "EnumMeta"), ("enum", "EnumType"), ("typing", "_ProtocolMeta"))
+_PLAIN_MAKERS = frozenset((*_MAKERS, ("typing_extensions", "_ProtocolMeta")))
 _HOLDS_A_FUNCTION = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property, LRU)
 
 
@@ -255,11 +259,13 @@ class _Comparing:
             return
         either = either or len(found) > 1
         odd = node.decorator_list or node.keywords or getattr(node, "type_params", [])  # the last: 3.12+, and Generic comes in
-        bases = None if either or odd else self._named(node)
-        if bases is not None:
+        bases = None if either or odd else self._named(node, classes)
+        states = self.unwound.values(cls, "__bases__", _bases(cls))
+        if bases is not None and any(_same_classes(b, bases) for b in states):
             self.compared += 1
-            if not any(list(b) == bases for b in self.unwound.values(cls, "__bases__", _bases(cls)) if type(b) is tuple):
-                yield Difference(self._target(classes, node.name), "bases", _listed(_bases(cls)), _listed(bases))
+        elif bases is not None and self._keeps_its_bases(cls, node, bases):
+            self.compared += 1
+            yield Difference(self._target(classes, node.name), "bases", _listed(_bases(cls)), _listed(bases))
         else:
             self.computed += bool(node.bases)
         ordinary = type(cls) is type and bases is not None
@@ -269,8 +275,16 @@ class _Comparing:
         """True if it's a class that goes by that name, whatever has made it."""
         return issubclass(type(live), type) and qualname_of(live) == ".".join([*classes, name])
 
-    def _named(self, node: ast.ClassDef) -> list[type] | None:
+    def _keeps_its_bases(self, cls: type, node: ast.ClassDef, bases: Sequence[type]) -> bool:
+        """False if its head may have named others when it ran: ``class X(X)``, a name bound twice, a metaclass (TypedDict's)."""
+        names = self.names.scopes.get((), {})
+        often = any(sum(b.kind != "touched" for b in names.get(_first_name(base), ())) > 1 for base in node.bases)
+        return not any(cls is base for base in bases) and not often and _is_plainly_made(type(cls))
+
+    def _named(self, node: ast.ClassDef, classes: tuple[str, ...]) -> list[type] | None:
         """The classes that its head names; None if that can't be told without running it."""
+        if classes and any(_first_name(base) in self.names.scopes.get(classes, {}) for base in node.bases):
+            return None  # perhaps a name of the class around it
         out: list[type] = []
         for base in node.bases:
             parts: list[str] = []
@@ -357,6 +371,25 @@ class _Comparing:
 def _makes_members(owner: object) -> bool:
     """True for an enumeration whose members aren't just what its text assigns: it, or one it comes from, has a `__new__`."""
     return isinstance(owner, type) and any("__new_member__" in class_space(c) for c in lineage(owner))
+
+
+def _is_plainly_made(metaclass: type) -> bool:
+    """True if classes that it makes have the bases and the names that their text gives them."""
+    for above in lineage(metaclass):
+        known = above is type or above is object or (class_space(above).get("__module__"), qualname_of(above)) in _PLAIN_MAKERS
+        if not known and not _MAKES.isdisjoint(class_space(above)):
+            return False
+    return True
+
+
+def _same_classes(live: Any, named: Sequence[type]) -> bool:
+    return type(live) is tuple and len(live) == len(named) and all(map(operator.is_, live, named))
+
+
+def _first_name(base: ast.expr) -> str:
+    while isinstance(base, ast.Attribute):
+        base = base.value
+    return base.id if isinstance(base, ast.Name) else ""
 
 
 def _unmangled(path: tuple[str, ...]) -> str:
