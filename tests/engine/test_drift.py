@@ -170,6 +170,62 @@ def test_bases_that_only_running_would_tell(world: Any) -> None:
     assert house.becomes(("return 4", "return 0"), text=BASES) == {"OrderedDict.m": "code"}
 
 
+TAKEN = """
+from dataclasses import dataclass
+class Meta(type):
+    def __new__(metaclass, name, bases, space):
+        return super().__new__(metaclass, name, bases, {k: v for k, v in space.items() if not k.startswith("test_")})
+class Tests(metaclass=Meta):
+    def test_one(self): return 1
+    def test_two(self): return 2
+    test_limit = 3
+    class test_Inner: pass
+    def stays(self): return 4
+class Base:
+    def __init_subclass__(cls):
+        for name in ("gone", "limit", "Inner"):
+            delattr(cls, name)
+    def stays(self): return 5
+class Heir(Base):
+    def gone(self): return 6
+    limit = 7
+    class Inner: pass
+    def stays(self): return 8
+def strip(cls):
+    del cls.gone, cls.limit, cls.Inner
+    return cls
+@strip
+class Stripped:
+    def gone(self): return 9
+    limit = 10
+    class Inner: pass
+    def stays(self): return 11
+def swap(cls):
+    cls.gone, cls.limit, cls.Inner = lambda self: 12, 13, int
+    return cls
+@swap
+class Swapped:
+    def gone(self): return 14
+    limit = 15
+    class Inner: pass
+    def stays(self): return 16
+@dataclass
+class Data:
+    limit: int = 17
+    def stays(self): return 18
+"""
+
+
+def test_names_that_are_taken_from_a_class(world: Any) -> None:
+    """A metaclass, ``__init_subclass__`` or a decorator that removes or replaces names: no difference; what stays is compared."""
+    house = House(world, TAKEN)
+    assert house.differs() == {}
+    for n, name in ((4, "Tests"), (5, "Base"), (8, "Heir"), (11, "Stripped"), (16, "Swapped"), (18, "Data")):
+        assert house.becomes((f"return {n}\n", "return 0\n"), text=TAKEN) == {f"{name}.stays": "code"}
+    added = (("def stays(self): return 5", "def stays(self): return 5\n    def more(self): pass"), ("= 17", "= 0"))
+    assert house.becomes(*added, text=TAKEN) == {"Base.more": "missing", "Data.limit": "value"}
+
+
 def test_either_branch_may_be_live(house: House) -> None:
     """Of definitions that exclude each other one is enough; a third version isn't."""
     assert house.becomes(('return "no"', 'return "never"')) == {}

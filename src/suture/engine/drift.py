@@ -26,7 +26,7 @@ from suture.engine.facts import PLAIN, Fingerprint, with_lf
 from suture.engine.frames import attributes, class_space, lineage, qualname_of, space_of
 from suture.engine.pace import Pace
 from suture.engine.pieces import cut
-from suture.engine.plan import decorator_names
+from suture.engine.plan import decorator_names, names_of
 from suture.engine.resolve import LRU, Modules, leaves, mangled
 from suture.engine.sources import File
 from suture.engine.swap import ABSENT
@@ -43,6 +43,8 @@ _SEEN_THROUGH = frozenset(("staticmethod", "classmethod", "property", "setter", 
 _MAKES = frozenset(("__new__", "__init__", "__call__", "__prepare__", "mro"))
 _MAKERS = (("abc", "ABCMeta"), ("enum", "EnumMeta"), ("enum", "EnumType"), ("typing", "_ProtocolMeta"))
 _PLAIN_MAKERS = frozenset((*_MAKERS, ("typing_extensions", "_ProtocolMeta")))
+_PLAIN_HOOKS = frozenset(("enum", "typing", "typing_extensions"))  # modules whose __init_subclass__ leaves names as they are
+_LEAVES_NAMES = frozenset(("dataclass", "total_ordering", "final", "runtime_checkable", "unique", "verify", "dataclass_transform"))
 _HOLDS_A_FUNCTION = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property, LRU)
 
 
@@ -110,7 +112,14 @@ class _Comparing:
         self.computed += self.witness.computed
 
     def _scope(
-        self, classes: tuple[str, ...], owner: object, space: Mapping[str, Any], *, ordinary: bool, either: bool
+        self,
+        classes: tuple[str, ...],
+        owner: object,
+        space: Mapping[str, Any],
+        *,
+        ordinary: bool,
+        either: bool,
+        handled: bool = False,
     ) -> Iterator[Difference]:
         """
         Compare the names of a module or class.
@@ -119,6 +128,7 @@ class _Comparing:
             classes: Names of the classes from the module down.
             owner: What the names are stored in, as a patch knows it.
             space: Its names.
+            handled: Something that runs when the class is made may have taken names away, or put others in their place.
             ordinary: False for a class that something other than ``type`` may have made: its attributes may be anything.
             either: Two statements make classes of that name, and which of them is live can't be told.
         """
@@ -126,10 +136,11 @@ class _Comparing:
         for name, bounds in bound.items():
             self.pace()
             possible, absent = (bounds, True) if either else last_bound(bounds)
+            absent = absent or handled
             live = list(self._live(owner, space, name, classes))
             kinds = {b.kind for b in possible}
             wrong: Verdict | None = None
-            if not live:  # an attribute of something that isn't looked into
+            if not live or (handled and live[0] is ABSENT):  # an attribute of something that isn't looked into; taken away
                 self.computed += 1
             elif "def" in kinds:
                 made = owner is not self.space and type(owner) is not type  # by a metaclass, which may put a function anywhere
@@ -139,7 +150,7 @@ class _Comparing:
                 if wrong is None and self._is_of(live[0], classes, name):
                     yield from self._inside(classes, bounds, live[0], either)
             elif "value" in kinds:
-                told = not either and not _makes_members(owner)
+                told = not either and not handled and not _makes_members(owner)
                 wrong = self._value(possible, self._of_enum(space, name, live), absent, ordinary, told)
             elif "lambda" in kinds:
                 wrong = self._made_by(possible, live)
@@ -269,7 +280,9 @@ class _Comparing:
         else:
             self.computed += bool(node.bases)
         ordinary = type(cls) is type and bases is not None
-        yield from self._scope((*classes, node.name), cls, class_space(cls), ordinary=ordinary, either=either)
+        yield from self._scope(
+            (*classes, node.name), cls, class_space(cls), ordinary=ordinary, either=either, handled=_is_handled(cls, node)
+        )
 
     def _is_of(self, live: Any, classes: tuple[str, ...], name: str) -> bool:
         """True if it's a class that goes by that name, whatever has made it."""
@@ -371,6 +384,14 @@ class _Comparing:
 def _makes_members(owner: object) -> bool:
     """True for an enumeration whose members aren't just what its text assigns: it, or one it comes from, has a `__new__`."""
     return isinstance(owner, type) and any("__new_member__" in class_space(c) for c in lineage(owner))
+
+
+def _is_handled(cls: type, node: ast.ClassDef) -> bool:
+    """True if a metaclass, an ``__init_subclass__`` or a decorator may have changed which names it has."""
+    hooked = any(
+        "__init_subclass__" in class_space(c) and class_space(c).get("__module__") not in _PLAIN_HOOKS for c in lineage(cls)[1:-1]
+    )
+    return hooked or not _is_plainly_made(type(cls)) or not _LEAVES_NAMES.issuperset(names_of(node.decorator_list))
 
 
 def _is_plainly_made(metaclass: type) -> bool:

@@ -247,8 +247,13 @@ def _shape(definition: Definition) -> list[tuple[str, str, bool]]:
 
 def decorator_names(definition: Definition) -> list[str]:
     """Last part of each decorator's name, without its call: ``functools.lru_cache(8)`` is ``lru_cache``."""
+    return names_of(definition.decorators)
+
+
+def names_of(decorators: Iterable[ast.expr]) -> list[str]:
+    """The same, of a class's too."""
     names = []
-    for node in definition.decorators:
+    for node in decorators:
         inner = node.func if isinstance(node, ast.Call) else node
         if isinstance(inner, ast.Attribute):
             names.append(inner.attr)
