@@ -226,6 +226,55 @@ def test_names_that_are_taken_from_a_class(world: Any) -> None:
     assert house.becomes(*added, text=TAKEN) == {"Base.more": "missing", "Data.limit": "value"}
 
 
+GLOBAL = """
+def set_up():
+    "global nothing, of_the_sort"
+    global made, Made, \\
+        short; global outer
+    def made(): return 1
+    class Made:
+        def m(self): return 2
+    short = lambda: 3
+    def outer():
+        return [lambda: 4]
+set_up()
+def again(): return 0
+class Again:
+    def m(self): return 0
+later = lambda: 0
+def replaced(): return 5
+class Setup:
+    def run(self):
+        def inner():
+            global again, Again, later, replaced, added
+            def again(): return 6
+            class Again:
+                def m(self): return 7
+            later = lambda: 8
+            def added(): return 9
+        return inner()
+Setup().run()
+def other(): return 10
+def sets():
+    global other
+    other = None
+"""
+
+
+def test_functions_that_are_made_through_global(world: Any) -> None:
+    """What a function of the module has bound there, or may have, isn't extra, nor other code."""
+    house = House(world, GLOBAL)
+    assert house.differs() == {}
+    assert house.becomes(("return 5", "return 0"), text=GLOBAL) == {"replaced": "code"}
+    assert house.becomes(("return 10", "return 0"), text=GLOBAL) == {"other": "code"}
+    assert house.becomes(("return 6", "return -6"), text=GLOBAL) == {"again": "code", "Setup.run": "code"}
+    assert house.becomes(("short; global outer", "short"), ("Made, ", ""), text=GLOBAL) == {
+        "outer": "extra",
+        "Made": "extra",
+        "set_up": "code",
+    }
+
+
 def test_either_branch_may_be_live(house: House) -> None:
     """Of definitions that exclude each other one is enough; a third version isn't."""
     assert house.becomes(('return "no"', 'return "never"')) == {}

@@ -16,7 +16,7 @@ import builtins
 import functools
 import operator
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from suture.difference import DIFFERS, NOT_COMPARED, NOT_LOADED, SAME, Difference, ModuleDrift
@@ -136,11 +136,13 @@ class _Comparing:
         for name, bounds in bound.items():
             self.pace()
             possible, absent = (bounds, True) if either else last_bound(bounds)
-            absent = absent or handled
+            makers = () if classes else self.names.globals.get(name, ())
+            absent = absent or handled or bool(makers)
             live = list(self._live(owner, space, name, classes))
             kinds = {b.kind for b in possible}
             wrong: Verdict | None = None
-            if not live or (handled and live[0] is ABSENT):  # an attribute of something that isn't looked into; taken away
+            unseen = not live or (handled and live[0] is ABSENT)  # an attribute of something that isn't looked into; taken away
+            if unseen or (makers and self._is_made_later(name, kinds, live, makers)):
                 self.computed += 1
             elif "def" in kinds:
                 made = owner is not self.space and type(owner) is not type  # by a metaclass, which may put a function anywhere
@@ -160,6 +162,9 @@ class _Comparing:
                 yield Difference(self._target(classes, name), *wrong)
             self.witness.forget()
         known = {mangled(n, classes) for n in self.names.scopes.get(classes, {})}
+        if not classes:
+            self.computed += sum(n in space for n in self.names.globals.keys() - known)
+            known |= self.names.globals.keys()
         yield from self._extra(classes, owner, space, known)
 
     def _live(self, owner: object, space: Mapping[str, Any], name: str, classes: tuple[str, ...]) -> Iterator[Any]:
@@ -223,6 +228,12 @@ class _Comparing:
         if type(other) is types.FunctionType and other.__globals__ is self.space and other.__qualname__ == qualname:
             return "code", self.witness.where(other), self._meant(wanted)  # its own, with code from elsewhere
         return "value", shown(other), f"function {qualname}"
+
+    def _is_made_later(self, name: str, kinds: Container[str], live: Sequence[Any], makers: Sequence[Bound]) -> bool:
+        """True if a function that declares the name ``global`` has made what it holds, or may have (a class)."""
+        functions = [s.function for raw in live if raw is not ABSENT for s in leaves(raw, "")]
+        named = [f for f in functions if f.__code__.co_name in (name, "<lambda>")]
+        return "class" in kinds or any(self.witness.is_made_by(f, makers) for f in named)
 
     def _meant(self, defs: Sequence[Bound]) -> str:
         return f"{self.witness.path}:{defs[-1].piece.line}"
