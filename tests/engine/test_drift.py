@@ -376,6 +376,22 @@ def test_patched_and_then_changed_by_somebody_else(world: Any) -> None:
     house.m.f.__code__ = ours
 
 
+def test_lambdas_that_a_patch_makes_anew(world: Any) -> None:
+    """Body and default change together: the new lambda or the old one is enough; a third isn't."""
+    text = "f = lambda x, y=1: x + 1\nT = {'k': lambda x=1: x + 2}\nclass C:\n    g = lambda s, y=1: y + 3\n"
+    new = text.replace("=1", "=2").replace(" + ", " - ")
+    house = House(world, text)
+    assert suture.apply(world.patch(new)).ok
+    assert house.m.f(1) == 0
+    assert house.differs() == {}
+    house.write(new)
+    assert house.differs() == {}
+    third = dict.fromkeys(("f", "T", "C.g"), "code")
+    assert house.becomes(("+", "*"), text=text) == third
+    house.write(text)
+    assert house.differs(patches=[]).items() >= third.items()
+
+
 def test_additions_of_a_patch(world: Any) -> None:
     """What an expected patch adds isn't extra; what an unexpected one adds is."""
     house = House(world, "def f():\n    return 1\nclass C:\n    pass\n")

@@ -242,17 +242,20 @@ class _Comparing:
         """A name that a statement with lambdas binds: those under it, as far as they are its own."""
         wanted = [prints for b in possible if b.kind == "lambda" for prints in self.witness.lambdas(b.piece)]
         self._lambdas.update(p for prints in wanted for p in prints)
-        functions = [s.function for raw in live if raw is not ABSENT for s in leaves(raw, "")]
-        mine = [f for f in functions if f.__code__.co_name == "<lambda>" and self.witness.is_ours(f)]
-        if not wanted or not mine:
+        found = [[s.function for s in leaves(raw, "")] for raw in live if raw is not ABSENT]
+        mine = [[f for f in of if f.__code__.co_name == "<lambda>" and self.witness.is_ours(f)] for of in found]
+        if not wanted or not any(mine):
             self.computed += 1
             return None
         self.compared += 1
-        known = self._lambdas
-        for function in mine:
-            if not any(self.witness.print_of(code) in known for code, _, _ in self.unwound.states(function)):
-                return "code", self.witness.where(function), self._meant([b for b in possible if b.kind == "lambda"])
-        return None
+        unlike = [next((f for f in of if not self._is_known(f)), None) for of in mine if of]  # now, and before each of the patches
+        first = unlike[0]
+        if first is None or None in unlike:
+            return None
+        return "code", self.witness.where(first), self._meant([b for b in possible if b.kind == "lambda"])
+
+    def _is_known(self, function: types.FunctionType) -> bool:
+        return any(self.witness.print_of(code) in self._lambdas for code, _, _ in self.unwound.states(function))
 
     # ------------------------------------------------------------ classes
 
