@@ -29,7 +29,7 @@ from suture.engine.facts import (
     whole_lines,
 )
 from suture.engine.frames import class_space, qualname_of, space_of
-from suture.engine.plan import Site, Work, binds_anew
+from suture.engine.plan import Site, Work, binds_anew, may_be_gone
 from suture.engine.resolve import Modules, Resolver, leaves, mangled
 from suture.engine.stage import Applied, Context, literal
 from suture.engine.swap import ABSENT, Entry
@@ -108,6 +108,9 @@ class Locating(Context):
             try:
                 self.resolver.match(work)
             except Refused as error:
+                if error.code == "target-missing" and may_be_gone(change):
+                    self._gone(work)
+                    return
                 found = self._original(work) if error.code == "conflict" else None
                 if found is None:
                     raise
@@ -115,6 +118,13 @@ class Locating(Context):
                 self._replace(found[0])
             if work.status == "already-fixed":
                 self.unless_replaced.append((work, None))
+
+    def _gone(self, work: Work, *, some: bool = False) -> None:
+        """Its module has deleted it, and nobody was found who holds it (or *some* of it): the rest of the patch doesn't need it."""
+        work.status = work.status if some else "kept"
+        who = "not all that it made was found" if some else "nobody was found who has it"
+        words = f"its module deletes it after its use, and {who}; what it made or gave at import stays"
+        self.find(Finding("stays-old", Severity.WARNING, work.target, words, "set what depends on it in a hotfix file, or restart"))
 
     # ------------------------------------------------------------ what older patches replaced
 
@@ -358,7 +368,9 @@ class Locating(Context):
                 self._take_nested(work, site, becomes)
             if not found and not fixed:
                 missing += 1
-        if missing:
+        if missing and may_be_gone(work.change):
+            self._gone(work, some=bool(work.sites or later))
+        elif missing:
             raise Refused(
                 "conflict",
                 f"{missing} of the functions it makes aren't found live as the old source has them",
@@ -367,7 +379,7 @@ class Locating(Context):
             )
         if later:
             self.nested_later.append((work, later))
-        if not work.sites:
+        if not work.sites and work.status != "kept":
             self.unless_replaced.append((work, None))
 
     def _take_nested(self, work: Work, site: Site, becomes: types.CodeType) -> None:

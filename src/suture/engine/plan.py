@@ -29,6 +29,7 @@ __all__ = [
     "is_decorated_anew",
     "judge",
     "judge_live",
+    "may_be_gone",
     "rebinds",
     "same_decorators",
 ]
@@ -141,6 +142,11 @@ def rebinds(before: Definition | None, after: Definition) -> bool:
 def binds_anew(change: Change) -> bool:
     """True if a name becomes something of another kind, or from elsewhere: it is bound anew, and what it was stays as it is."""
     return change.decision is not None and change.decision.rule == "rebind"
+
+
+def may_be_gone(change: Change) -> bool:
+    """True for a definition that its module deletes once it has been used."""
+    return change.decision is not None and change.decision.rule == "if-held"
 
 
 def acts(change: Change) -> bool:
