@@ -583,6 +583,30 @@ def test_replaced_module_is_found_by_its_file(world: Any) -> None:
         del sys.modules["another_name"]
 
 
+def test_another_module_object_with_the_file_that_lacks_it(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stub with the same ``__file__`` is left as it is, and named; if it has something else there, or nobody has it: refused."""
+    m = world.module("K = 1\nT = [lambda: 1]\ndef f():\n    return K\nclass C:\n    def m(self):\n        return 1\n")
+    stub = types.ModuleType("w_stub")
+    stub.__file__ = m.__file__
+    monkeypatch.setitem(sys.modules, "w_stub", stub)
+    before = dict(vars(stub))
+    new = "K = 2\nT = [lambda: 2]\ndef g():\n    return 3\ndef f():\n    return K + g()\nclass C:\n    def m(self):\n        return 2\n"
+    patch = world.patch(new)
+    report = applied(suture.apply(patch))
+    assert (m.f(), m.C().m(), m.T[0]()) == (5, 2, 2)
+    assert vars(stub) == before
+    (said,) = [f for f in report.findings if f.code == "not-loaded"]
+    assert (said.severity, said.target) == (Severity.WARNING, "w_stub")
+    assert "hasn't got K, T, f, C.m" in said.message
+    applied(suture.revert(report.patch_id))
+    stub.f = lambda: 7
+    assert "conflict" in codes(suture.apply(patch))
+    del stub.f, m.f
+    refused = suture.apply(patch)
+    assert ("target-missing" in codes(refused), refused.ok) == (True, False)
+    assert (m.K, m.C().m()) == (1, 1)
+
+
 def test_report_as_words_and_json(world: Any) -> None:
     """The report has its facts in both forms, in 80 columns."""
     import json
