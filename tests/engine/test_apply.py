@@ -583,6 +583,30 @@ def test_replaced_module_is_found_by_its_file(world: Any) -> None:
         del sys.modules["another_name"]
 
 
+def test_another_module_object_with_the_file_that_lacks_it(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stub with the same ``__file__`` is left as it is, and named; if it has something else there, or nobody has it: refused."""
+    m = world.module("K = 1\nT = [lambda: 1]\ndef f():\n    return K\nclass C:\n    def m(self):\n        return 1\n")
+    stub = types.ModuleType("w_stub")
+    stub.__file__ = m.__file__
+    monkeypatch.setitem(sys.modules, "w_stub", stub)
+    before = dict(vars(stub))
+    new = "K = 2\nT = [lambda: 2]\ndef g():\n    return 3\ndef f():\n    return K + g()\nclass C:\n    def m(self):\n        return 2\n"
+    patch = world.patch(new)
+    report = applied(suture.apply(patch))
+    assert (m.f(), m.C().m(), m.T[0]()) == (5, 2, 2)
+    assert vars(stub) == before
+    (said,) = [f for f in report.findings if f.code == "not-loaded"]
+    assert (said.severity, said.target) == (Severity.WARNING, "w_stub")
+    assert "hasn't got K, T, f, C.m" in said.message
+    applied(suture.revert(report.patch_id))
+    stub.f = lambda: 7
+    assert "conflict" in codes(suture.apply(patch))
+    del stub.f, m.f
+    refused = suture.apply(patch)
+    assert ("target-missing" in codes(refused), refused.ok) == (True, False)
+    assert (m.K, m.C().m()) == (1, 1)
+
+
 def test_report_as_words_and_json(world: Any) -> None:
     """The report has its facts in both forms, in 80 columns."""
     import json
@@ -705,3 +729,55 @@ def test_a_file_over_the_limit_is_not_read_whole(tmp_path: Path, endless: bool) 
             file.truncate(10**12)  # no blocks on the disk
     report = suture.apply("/dev/zero" if endless else path)
     assert (report.ok, codes(report)) == (False, {"patch-too-large"})
+
+
+GONE = """
+def _once():
+    return 1
+LIMIT = _once()
+_short = lambda: 1
+KEPT = [_short]
+_lost = lambda: 7
+_two = lambda: 3, lambda: 4
+KEPT.append(_two[0])
+del _once, _short, _lost, _two
+"""
+
+
+def test_what_its_module_deletes_does_not_refuse_the_rest(world: Any) -> None:
+    """Nobody has it any more: that is said of each, and a patch of nothing else is nothing; who holds one gets the new code."""
+    m = world.module(f"{GONE}def f():\n    return 1\n")
+    patch = world.replace(
+        ("return 1", "return 2"),
+        ("lambda: 1", "lambda: 2"),
+        ("lambda: 7", "lambda: 8"),
+        ("lambda: 3, lambda: 4", "lambda: 5, lambda: 6"),
+    )
+    report = applied(suture.apply(patch))
+    assert (m.f(), m.KEPT[0](), m.KEPT[1](), m.LIMIT) == (2, 2, 5, 1)
+    old = {f.target.partition(":")[2] for f in report.findings if f.code == "stays-old"}
+    assert old == {"_once", "_lost", "_two"}
+    assert {f.target.partition(":")[2] for f in report.findings if f.code == "value-stale"} == {"LIMIT"}
+    applied(suture.revert(report.patch_id))
+    assert (m.f(), m.KEPT[0](), m.KEPT[1](), m.LIMIT) == (1, 1, 3, 1)
+    alone = applied(suture.apply(world.replace(("def _once():\n    return 1", "def _once():\n    return 2"))))
+    assert {"nothing-live", "stays-old"} <= codes(alone)
+    assert not suture.status()
+
+
+def test_wrappers_of_a_deleted_decorator_stay_old(world: Any) -> None:
+    """And so do objects of a deleted class: both are named, by what made them."""
+    text = (
+        "def _wraps(f):\n    def wrapper():\n        return f() + 1\n    return wrapper\n@_wraps\ndef f():\n    return 1\n"
+        "class _Row:\n    def m(self):\n        return 3\nfirst = _Row()\ndel _wraps, _Row\n"
+    )
+    m = world.module(text)
+    report = applied(suture.apply(world.replace(("+ 1", "+ 2"), ("return 1", "return 10"), ("return 3", "return 30"))))
+    assert (m.f(), m.first.m()) == (11, 3)
+    assert {f.target.partition(":")[2] for f in report.findings if f.code == "stays-old"} == {"_wraps", "_Row.m"}
+
+
+def test_a_value_that_needs_what_is_deleted_is_not_worked_out_again(world: Any) -> None:
+    """Its helper is gone: the builder says so, not the process with a NameError."""
+    world.module("K = 1\ndef _once(k):\n    return k\nLIMIT = _once(K)\ndel _once\n")
+    assert [f.code for f in world.replace(("K = 1", "K = 2")).left_out] == ["value-computed"]

@@ -118,6 +118,163 @@ def test_module_that_mentions_super(world: Any) -> None:
     assert house.becomes(("__repr__", "__str__"), text=text) == {"A.m": "code"}
 
 
+BASES = """
+from collections import OrderedDict
+from typing import Generic, NamedTuple, Protocol, TypedDict, TypeVar
+T = TypeVar("T")
+class Movie(TypedDict):
+    name: str
+class Series(Movie):
+    parts: int
+class Short(Movie, total=False):
+    minutes: int
+class Point(NamedTuple):
+    x: int = 1
+    def m(self): return self.x
+class Sized(NamedTuple("Sized", [("n", int)])):
+    def m(self): return self.n
+class Closes(Protocol):
+    def close(self): ...
+class Opens(Closes, Protocol):
+    def open(self): ...
+class Box(Generic[T]):
+    def m(self): return 2
+class Crate(Box, Generic[T]):
+    def n(self): return 3
+class OrderedDict(OrderedDict):
+    def m(self): return 4
+class Meta(type):
+    def __new__(metaclass, name, bases, space):
+        return super().__new__(metaclass, name, (*bases, Box), space)
+class Made(metaclass=Meta):
+    pass
+class Again(Made):
+    pass
+class Old: pass
+class Heir(Old): pass
+class Old(Old): pass
+class Outer:
+    class Box: pass
+    class Inner(Box): pass
+class Last(Crate):
+    def m(self): return 5
+"""
+
+
+def test_bases_that_only_running_would_tell(world: Any) -> None:
+    """What a metaclass makes of the bases, a class that derives from one of its own name, a base bound anew: no difference."""
+    house = House(world, BASES)
+    assert house.differs() == {}
+    assert house.becomes(("Last(Crate)", "Last(Outer)"), text=BASES) == {"Last": "bases"}
+    assert house.becomes(("Opens(Closes, ", "Opens("), text=BASES) == {"Opens": "bases"}
+    assert house.becomes(("return 4", "return 0"), text=BASES) == {"OrderedDict.m": "code"}
+
+
+TAKEN = """
+from dataclasses import dataclass
+class Meta(type):
+    def __new__(metaclass, name, bases, space):
+        return super().__new__(metaclass, name, bases, {k: v for k, v in space.items() if not k.startswith("test_")})
+class Tests(metaclass=Meta):
+    def test_one(self): return 1
+    def test_two(self): return 2
+    test_limit = 3
+    class test_Inner: pass
+    def stays(self): return 4
+class Base:
+    def __init_subclass__(cls):
+        for name in ("gone", "limit", "Inner"):
+            delattr(cls, name)
+    def stays(self): return 5
+class Heir(Base):
+    def gone(self): return 6
+    limit = 7
+    class Inner: pass
+    def stays(self): return 8
+def strip(cls):
+    del cls.gone, cls.limit, cls.Inner
+    return cls
+@strip
+class Stripped:
+    def gone(self): return 9
+    limit = 10
+    class Inner: pass
+    def stays(self): return 11
+def swap(cls):
+    cls.gone, cls.limit, cls.Inner = lambda self: 12, 13, int
+    return cls
+@swap
+class Swapped:
+    def gone(self): return 14
+    limit = 15
+    class Inner: pass
+    def stays(self): return 16
+@dataclass
+class Data:
+    limit: int = 17
+    def stays(self): return 18
+"""
+
+
+def test_names_that_are_taken_from_a_class(world: Any) -> None:
+    """A metaclass, ``__init_subclass__`` or a decorator that removes or replaces names: no difference; what stays is compared."""
+    house = House(world, TAKEN)
+    assert house.differs() == {}
+    for n, name in ((4, "Tests"), (5, "Base"), (8, "Heir"), (11, "Stripped"), (16, "Swapped"), (18, "Data")):
+        assert house.becomes((f"return {n}\n", "return 0\n"), text=TAKEN) == {f"{name}.stays": "code"}
+    added = (("def stays(self): return 5", "def stays(self): return 5\n    def more(self): pass"), ("= 17", "= 0"))
+    assert house.becomes(*added, text=TAKEN) == {"Base.more": "missing", "Data.limit": "value"}
+
+
+GLOBAL = """
+def set_up():
+    "global nothing, of_the_sort"
+    global made, Made, \\
+        short; global outer
+    def made(): return 1
+    class Made:
+        def m(self): return 2
+    short = lambda: 3
+    def outer():
+        return [lambda: 4]
+set_up()
+def again(): return 0
+class Again:
+    def m(self): return 0
+later = lambda: 0
+def replaced(): return 5
+class Setup:
+    def run(self):
+        def inner():
+            global again, Again, later, replaced, added
+            def again(): return 6
+            class Again:
+                def m(self): return 7
+            later = lambda: 8
+            def added(): return 9
+        return inner()
+Setup().run()
+def other(): return 10
+def sets():
+    global other
+    other = None
+"""
+
+
+def test_functions_that_are_made_through_global(world: Any) -> None:
+    """What a function of the module has bound there, or may have, isn't extra, nor other code."""
+    house = House(world, GLOBAL)
+    assert house.differs() == {}
+    assert house.becomes(("return 5", "return 0"), text=GLOBAL) == {"replaced": "code"}
+    assert house.becomes(("return 10", "return 0"), text=GLOBAL) == {"other": "code"}
+    assert house.becomes(("return 6", "return -6"), text=GLOBAL) == {"again": "code", "Setup.run": "code"}
+    assert house.becomes(("short; global outer", "short"), ("Made, ", ""), text=GLOBAL) == {
+        "outer": "extra",
+        "Made": "extra",
+        "set_up": "code",
+    }
+
+
 def test_either_branch_may_be_live(house: House) -> None:
     """Of definitions that exclude each other one is enough; a third version isn't."""
     assert house.becomes(('return "no"', 'return "never"')) == {}
@@ -217,6 +374,22 @@ def test_patched_and_then_changed_by_somebody_else(world: Any) -> None:
     house.m.K = 3
     assert house.differs() == {"f": "code", "K": "value"}
     house.m.f.__code__ = ours
+
+
+def test_lambdas_that_a_patch_makes_anew(world: Any) -> None:
+    """Body and default change together: the new lambda or the old one is enough; a third isn't."""
+    text = "f = lambda x, y=1: x + 1\nT = {'k': lambda x=1: x + 2}\nclass C:\n    g = lambda s, y=1: y + 3\n"
+    new = text.replace("=1", "=2").replace(" + ", " - ")
+    house = House(world, text)
+    assert suture.apply(world.patch(new)).ok
+    assert house.m.f(1) == 0
+    assert house.differs() == {}
+    house.write(new)
+    assert house.differs() == {}
+    third = dict.fromkeys(("f", "T", "C.g"), "code")
+    assert house.becomes(("+", "*"), text=text) == third
+    house.write(text)
+    assert house.differs(patches=[]).items() >= third.items()
 
 
 def test_additions_of_a_patch(world: Any) -> None:

@@ -64,6 +64,7 @@ class Names:
         flags: ``__future__`` flags.
         wholes: Generic classes, by all the names of the class.
         star: The module has an ``import *``: any name may be another module's.
+        globals: Functions that declare a name of the module to be ``global``, by name: they may have bound it, or not.
     """
 
     scopes: dict[tuple[str, ...], dict[str, list[Bound]]] = made_by(default_factory=dict)
@@ -71,6 +72,7 @@ class Names:
     flags: int = 0
     wholes: dict[tuple[str, ...], Piece] = made_by(default_factory=dict)
     star: bool = False
+    globals: dict[str, list[Bound]] = made_by(default_factory=dict)
 
     def take(self, piece: Piece, path: str) -> None:
         """
@@ -80,7 +82,9 @@ class Names:
             Refused: syntax-error.
         """
         if piece.kind == "def":
-            self._bind(piece, piece.name, Bound("def", piece))
+            self._bind(piece, piece.name, bound := Bound("def", piece))
+            for name in piece.names:
+                self.globals.setdefault(name, []).append(bound)
         elif piece.kind == "whole":
             self.wholes[(*piece.classes, piece.name)] = piece
         elif piece.kind == "names":

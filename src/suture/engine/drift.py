@@ -14,8 +14,9 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
+import operator
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from suture.difference import DIFFERS, NOT_COMPARED, NOT_LOADED, SAME, Difference, ModuleDrift
@@ -25,7 +26,7 @@ from suture.engine.facts import PLAIN, Fingerprint, with_lf
 from suture.engine.frames import attributes, class_space, lineage, qualname_of, space_of
 from suture.engine.pace import Pace
 from suture.engine.pieces import cut
-from suture.engine.plan import decorator_names
+from suture.engine.plan import decorator_names, names_of
 from suture.engine.resolve import LRU, Modules, leaves, mangled
 from suture.engine.sources import File
 from suture.engine.swap import ABSENT
@@ -39,6 +40,11 @@ __all__ = ["compare", "live_of"]
 _bases: Any = type.__dict__["__bases__"].__get__  # type: ignore[attr-defined]  # a metaclass may answer getattr
 _PLAIN = (*PLAIN, list, tuple, dict, set, frozenset)
 _SEEN_THROUGH = frozenset(("staticmethod", "classmethod", "property", "setter", "deleter", "getter", "lru_cache", "abstractmethod"))
+_MAKES = frozenset(("__new__", "__init__", "__call__", "__prepare__", "mro"))
+_MAKERS = (("abc", "ABCMeta"), ("enum", "EnumMeta"), ("enum", "EnumType"), ("typing", "_ProtocolMeta"))
+_PLAIN_MAKERS = frozenset((*_MAKERS, ("typing_extensions", "_ProtocolMeta")))
+_PLAIN_HOOKS = frozenset(("enum", "typing", "typing_extensions"))  # modules whose __init_subclass__ leaves names as they are
+_LEAVES_NAMES = frozenset(("dataclass", "total_ordering", "final", "runtime_checkable", "unique", "verify", "dataclass_transform"))
 _HOLDS_A_FUNCTION = (types.FunctionType, staticmethod, classmethod, property, functools.cached_property, LRU)
 
 
@@ -106,7 +112,14 @@ class _Comparing:
         self.computed += self.witness.computed
 
     def _scope(
-        self, classes: tuple[str, ...], owner: object, space: Mapping[str, Any], *, ordinary: bool, either: bool
+        self,
+        classes: tuple[str, ...],
+        owner: object,
+        space: Mapping[str, Any],
+        *,
+        ordinary: bool,
+        either: bool,
+        handled: bool = False,
     ) -> Iterator[Difference]:
         """
         Compare the names of a module or class.
@@ -115,6 +128,7 @@ class _Comparing:
             classes: Names of the classes from the module down.
             owner: What the names are stored in, as a patch knows it.
             space: Its names.
+            handled: Something that runs when the class is made may have taken names away, or put others in their place.
             ordinary: False for a class that something other than ``type`` may have made: its attributes may be anything.
             either: Two statements make classes of that name, and which of them is live can't be told.
         """
@@ -122,10 +136,13 @@ class _Comparing:
         for name, bounds in bound.items():
             self.pace()
             possible, absent = (bounds, True) if either else last_bound(bounds)
+            makers = () if classes else self.names.globals.get(name, ())
+            absent = absent or handled or bool(makers)
             live = list(self._live(owner, space, name, classes))
             kinds = {b.kind for b in possible}
             wrong: Verdict | None = None
-            if not live:  # an attribute of something that isn't looked into
+            unseen = not live or (handled and live[0] is ABSENT)  # an attribute of something that isn't looked into; taken away
+            if unseen or (makers and self._is_made_later(name, kinds, live, makers)):
                 self.computed += 1
             elif "def" in kinds:
                 made = owner is not self.space and type(owner) is not type  # by a metaclass, which may put a function anywhere
@@ -135,7 +152,7 @@ class _Comparing:
                 if wrong is None and self._is_of(live[0], classes, name):
                     yield from self._inside(classes, bounds, live[0], either)
             elif "value" in kinds:
-                told = not either and not _makes_members(owner)
+                told = not either and not handled and not _makes_members(owner)
                 wrong = self._value(possible, self._of_enum(space, name, live), absent, ordinary, told)
             elif "lambda" in kinds:
                 wrong = self._made_by(possible, live)
@@ -145,6 +162,9 @@ class _Comparing:
                 yield Difference(self._target(classes, name), *wrong)
             self.witness.forget()
         known = {mangled(n, classes) for n in self.names.scopes.get(classes, {})}
+        if not classes:
+            self.computed += sum(n in space for n in self.names.globals.keys() - known)
+            known |= self.names.globals.keys()
         yield from self._extra(classes, owner, space, known)
 
     def _live(self, owner: object, space: Mapping[str, Any], name: str, classes: tuple[str, ...]) -> Iterator[Any]:
@@ -209,6 +229,12 @@ class _Comparing:
             return "code", self.witness.where(other), self._meant(wanted)  # its own, with code from elsewhere
         return "value", shown(other), f"function {qualname}"
 
+    def _is_made_later(self, name: str, kinds: Container[str], live: Sequence[Any], makers: Sequence[Bound]) -> bool:
+        """True if a function that declares the name ``global`` has made what it holds, or may have (a class)."""
+        functions = [s.function for raw in live if raw is not ABSENT for s in leaves(raw, "")]
+        named = [f for f in functions if f.__code__.co_name in (name, "<lambda>")]
+        return "class" in kinds or any(self.witness.is_made_by(f, makers) for f in named)
+
     def _meant(self, defs: Sequence[Bound]) -> str:
         return f"{self.witness.path}:{defs[-1].piece.line}"
 
@@ -216,17 +242,20 @@ class _Comparing:
         """A name that a statement with lambdas binds: those under it, as far as they are its own."""
         wanted = [prints for b in possible if b.kind == "lambda" for prints in self.witness.lambdas(b.piece)]
         self._lambdas.update(p for prints in wanted for p in prints)
-        functions = [s.function for raw in live if raw is not ABSENT for s in leaves(raw, "")]
-        mine = [f for f in functions if f.__code__.co_name == "<lambda>" and self.witness.is_ours(f)]
-        if not wanted or not mine:
+        found = [[s.function for s in leaves(raw, "")] for raw in live if raw is not ABSENT]
+        mine = [[f for f in of if f.__code__.co_name == "<lambda>" and self.witness.is_ours(f)] for of in found]
+        if not wanted or not any(mine):
             self.computed += 1
             return None
         self.compared += 1
-        known = self._lambdas
-        for function in mine:
-            if not any(self.witness.print_of(code) in known for code, _, _ in self.unwound.states(function)):
-                return "code", self.witness.where(function), self._meant([b for b in possible if b.kind == "lambda"])
-        return None
+        unlike = [next((f for f in of if not self._is_known(f)), None) for of in mine if of]  # now, and before each of the patches
+        first = unlike[0]
+        if first is None or None in unlike:
+            return None
+        return "code", self.witness.where(first), self._meant([b for b in possible if b.kind == "lambda"])
+
+    def _is_known(self, function: types.FunctionType) -> bool:
+        return any(self.witness.print_of(code) in self._lambdas for code, _, _ in self.unwound.states(function))
 
     # ------------------------------------------------------------ classes
 
@@ -255,22 +284,34 @@ class _Comparing:
             return
         either = either or len(found) > 1
         odd = node.decorator_list or node.keywords or getattr(node, "type_params", [])  # the last: 3.12+, and Generic comes in
-        bases = None if either or odd else self._named(node)
-        if bases is not None:
+        bases = None if either or odd else self._named(node, classes)
+        states = self.unwound.values(cls, "__bases__", _bases(cls))
+        if bases is not None and any(_same_classes(b, bases) for b in states):
             self.compared += 1
-            if not any(list(b) == bases for b in self.unwound.values(cls, "__bases__", _bases(cls)) if type(b) is tuple):
-                yield Difference(self._target(classes, node.name), "bases", _listed(_bases(cls)), _listed(bases))
+        elif bases is not None and self._keeps_its_bases(cls, node, bases):
+            self.compared += 1
+            yield Difference(self._target(classes, node.name), "bases", _listed(_bases(cls)), _listed(bases))
         else:
             self.computed += bool(node.bases)
         ordinary = type(cls) is type and bases is not None
-        yield from self._scope((*classes, node.name), cls, class_space(cls), ordinary=ordinary, either=either)
+        yield from self._scope(
+            (*classes, node.name), cls, class_space(cls), ordinary=ordinary, either=either, handled=_is_handled(cls, node)
+        )
 
     def _is_of(self, live: Any, classes: tuple[str, ...], name: str) -> bool:
         """True if it's a class that goes by that name, whatever has made it."""
         return issubclass(type(live), type) and qualname_of(live) == ".".join([*classes, name])
 
-    def _named(self, node: ast.ClassDef) -> list[type] | None:
+    def _keeps_its_bases(self, cls: type, node: ast.ClassDef, bases: Sequence[type]) -> bool:
+        """False if its head may have named others when it ran: ``class X(X)``, a name bound twice, a metaclass (TypedDict's)."""
+        names = self.names.scopes.get((), {})
+        often = any(sum(b.kind != "touched" for b in names.get(_first_name(base), ())) > 1 for base in node.bases)
+        return not any(cls is base for base in bases) and not often and _is_plainly_made(type(cls))
+
+    def _named(self, node: ast.ClassDef, classes: tuple[str, ...]) -> list[type] | None:
         """The classes that its head names; None if that can't be told without running it."""
+        if classes and any(_first_name(base) in self.names.scopes.get(classes, {}) for base in node.bases):
+            return None  # perhaps a name of the class around it
         out: list[type] = []
         for base in node.bases:
             parts: list[str] = []
@@ -357,6 +398,33 @@ class _Comparing:
 def _makes_members(owner: object) -> bool:
     """True for an enumeration whose members aren't just what its text assigns: it, or one it comes from, has a `__new__`."""
     return isinstance(owner, type) and any("__new_member__" in class_space(c) for c in lineage(owner))
+
+
+def _is_handled(cls: type, node: ast.ClassDef) -> bool:
+    """True if a metaclass, an ``__init_subclass__`` or a decorator may have changed which names it has."""
+    hooked = any(
+        "__init_subclass__" in class_space(c) and class_space(c).get("__module__") not in _PLAIN_HOOKS for c in lineage(cls)[1:-1]
+    )
+    return hooked or not _is_plainly_made(type(cls)) or not _LEAVES_NAMES.issuperset(names_of(node.decorator_list))
+
+
+def _is_plainly_made(metaclass: type) -> bool:
+    """True if classes that it makes have the bases and the names that their text gives them."""
+    for above in lineage(metaclass):
+        known = above is type or above is object or (class_space(above).get("__module__"), qualname_of(above)) in _PLAIN_MAKERS
+        if not known and not _MAKES.isdisjoint(class_space(above)):
+            return False
+    return True
+
+
+def _same_classes(live: Any, named: Sequence[type]) -> bool:
+    return type(live) is tuple and len(live) == len(named) and all(map(operator.is_, live, named))
+
+
+def _first_name(base: ast.expr) -> str:
+    while isinstance(base, ast.Attribute):
+        base = base.value
+    return base.id if isinstance(base, ast.Name) else ""
 
 
 def _unmangled(path: tuple[str, ...]) -> str:

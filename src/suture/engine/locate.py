@@ -29,7 +29,7 @@ from suture.engine.facts import (
     whole_lines,
 )
 from suture.engine.frames import class_space, qualname_of, space_of
-from suture.engine.plan import Site, Work, binds_anew
+from suture.engine.plan import Site, Work, binds_anew, may_be_gone
 from suture.engine.resolve import Modules, Resolver, leaves, mangled
 from suture.engine.stage import Applied, Context, literal
 from suture.engine.swap import ABSENT, Entry
@@ -47,6 +47,7 @@ class Locating(Context):
     # What is fixed already, or in the way (then with the refusal), unless it is the doing of a patch that is replaced.
     unless_replaced: list[tuple[Work, Refused | None]]
     nested_later: list[tuple[Work, list[tuple[Applied, Site, types.CodeType]]]]
+    lacking: dict[int, list[Work]]  # what one of several modules of a file hasn't got at all, by id of the module
 
     def locate(self, patch: Patch, pairs: deque[tuple[Change, Definition | None, Definition]]) -> None:
         """
@@ -55,7 +56,7 @@ class Locating(Context):
         Raises:
             Refused: beneath, target-ambiguous.
         """
-        self.unless_replaced, self.nested_later = [], []
+        self.unless_replaced, self.nested_later, self.lacking = [], [], {}
         modules = Modules(self.pace)
         modules.mine = self.importing
         self.modules = modules
@@ -68,19 +69,57 @@ class Locating(Context):
                 if not live:
                     unloaded.setdefault(change.target.module, change.target.path)
                     continue
-                for module in live:
-                    work = Work(change, before, self._renamed(after, module, change), module)
-                    self.works.append(work)
-                    self._locate(work)
+                self._locate_all([Work(change, before, self._renamed(after, m, change), m) for m in live])
             except SutureError as error:
                 self.find(Finding.of(error))
             self.pace()
+        self._leave_stubs()
         self._not_loaded(patch, unloaded)
         self._modules_there()
         self._moved_lines(patch)
         self._undo_replaced()
         self._refuse_beneath()
         self._refuse_ambiguous()
+
+    def _locate_all(self, works: Sequence[Work]) -> None:
+        """
+        Locate a change in all modules of its file.
+
+        Raises:
+            Refused: One of them has something else there; or none of them has it.
+        """
+        lacking: list[Work] = []
+        for work in works:
+            self.works.append(work)
+            try:
+                self._locate(work)
+            except Refused as error:
+                last = work is works[-1] and len(lacking) == len(works) - 1  # nobody has it
+                if last or not self._lacks(work, error):
+                    raise
+                self.works.pop()
+                lacking.append(work)
+        for work in lacking:
+            self.lacking.setdefault(id(work.module), []).append(work)
+
+    def _lacks(self, work: Work, error: Refused) -> bool:
+        """True if a module object hasn't got what changes, by name or by code: a stub that has the file's path, say."""
+        if work.change.before is None or error.code not in ("target-missing", "conflict"):
+            return False
+        there, _ = self.resolver.raw(work) if self.resolver.reachable(work) else (False, None)
+        return not there and (error.code == "target-missing" or work.change.kind in (Kind.VALUE, Kind.NESTED))
+
+    def _leave_stubs(self) -> None:
+        """Say of each module what it hasn't got; one that has nothing of what changes gets nothing that is new, either."""
+        for key, lacks in self.lacking.items():
+            if not any(id(w.module) == key and w.change.before is not None for w in self.works):
+                self.works[:] = [w for w in self.works if id(w.module) != key]
+                self.unless_replaced = [(w, e) for w, e in self.unless_replaced if id(w.module) != key]
+            label = str(lacks[0].space.get("__name__"))
+            names = ", ".join(dict.fromkeys(w.change.target.qualname for w in lacks[:5]))
+            more = f" and {len(lacks) - 5} more" if len(lacks) > 5 else ""
+            words = f"another module object of that file, {label}, hasn't got {names}{more}: it isn't patched there"
+            self.find(Finding("not-loaded", Severity.WARNING, label, words, "see what the program has made it for"))
 
     def _renamed(self, after: Definition, module: types.ModuleType, change: Change) -> Definition:
         """The new code's own file name: ``<module path>@<patch id>``."""
@@ -108,6 +147,9 @@ class Locating(Context):
             try:
                 self.resolver.match(work)
             except Refused as error:
+                if error.code == "target-missing" and may_be_gone(change):
+                    self._gone(work)
+                    return
                 found = self._original(work) if error.code == "conflict" else None
                 if found is None:
                     raise
@@ -115,6 +157,13 @@ class Locating(Context):
                 self._replace(found[0])
             if work.status == "already-fixed":
                 self.unless_replaced.append((work, None))
+
+    def _gone(self, work: Work, *, some: bool = False) -> None:
+        """Its module has deleted it, and nobody was found who holds it (or *some* of it): the rest of the patch doesn't need it."""
+        work.status = work.status if some else "kept"
+        who = "not all that it made was found" if some else "nobody was found who has it"
+        words = f"its module deletes it after its use, and {who}; what it made or gave at import stays"
+        self.find(Finding("stays-old", Severity.WARNING, work.target, words, "set what depends on it in a hotfix file, or restart"))
 
     # ------------------------------------------------------------ what older patches replaced
 
@@ -358,7 +407,9 @@ class Locating(Context):
                 self._take_nested(work, site, becomes)
             if not found and not fixed:
                 missing += 1
-        if missing:
+        if missing and may_be_gone(work.change):
+            self._gone(work, some=bool(work.sites or later))
+        elif missing:
             raise Refused(
                 "conflict",
                 f"{missing} of the functions it makes aren't found live as the old source has them",
@@ -367,7 +418,7 @@ class Locating(Context):
             )
         if later:
             self.nested_later.append((work, later))
-        if not work.sites:
+        if not work.sites and work.status != "kept":
             self.unless_replaced.append((work, None))
 
     def _take_nested(self, work: Work, site: Site, becomes: types.CodeType) -> None:

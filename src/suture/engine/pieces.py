@@ -39,7 +39,7 @@ class Piece:
         classes: Names of the enclosing classes, outermost first.
         maybe: It stands in a block that may not have run.
         typing: It stands in a block for type checkers: it hasn't run.
-        names: Names that are bound by it, for "names".
+        names: Names that are bound by it, for "names"; those that it declares to be ``global``, for "def".
     """
 
     kind: str
@@ -63,6 +63,7 @@ class _Open:
     maybe: bool
     typing: bool
     generic: bool = False
+    globals: list[str] = made_by(default_factory=list)
 
 
 @record(slots=True)
@@ -111,10 +112,12 @@ class _Cutter:
 
     def run(self) -> Iterator[Piece]:
         line, waits = _Line(), None  # the second: complete, and perhaps the head of a block
+        outer: _Open | None = None  # the function whose ``global`` is being read
         for token in tokenize.generate_tokens(self._readline):
             kind = token.type
             if kind in _FILLING:
                 continue
+            outer = self._globals(token, outer)
             if waits is not None:
                 if kind == tokenize.INDENT:
                     yield from self._begins(waits)
@@ -139,6 +142,15 @@ class _Cutter:
 
     def _inside_def(self) -> bool:
         return bool(self._open) and self._open[-1].kind == "def"
+
+    def _globals(self, token: tokenize.TokenInfo, outer: _Open | None) -> _Open | None:
+        """Take the names of a ``global`` statement, a token at a time."""
+        if token.string == "global" and token.type == tokenize.NAME:
+            return next((o for o in self._open if o.kind == "def"), None)
+        if outer is None or (token.type != tokenize.NAME and token.string != ","):
+            return None
+        outer.globals += [token.string] if token.type == tokenize.NAME else []
+        return outer
 
     def _text(self, first: int, last: int) -> str:
         return "".join(self._lines[first - 1 : last])
@@ -178,7 +190,8 @@ class _Cutter:
     def _ends(self) -> Iterator[Piece]:
         here = self._open.pop()
         if here.kind == "def" and here.start:
-            yield Piece("def", here.name, self._text(here.start, self._end), here.start, here.classes, here.maybe, here.typing)
+            text, names = self._text(here.start, self._end), tuple(here.globals)
+            yield Piece("def", here.name, text, here.start, here.classes, here.maybe, here.typing, names)
         elif here.generic:
             yield Piece(
                 "whole", here.name, self._text(here.start, self._end), here.start, here.classes[:-1], here.maybe, here.typing

@@ -29,6 +29,7 @@ __all__ = [
     "is_decorated_anew",
     "judge",
     "judge_live",
+    "may_be_gone",
     "rebinds",
     "same_decorators",
 ]
@@ -143,6 +144,11 @@ def binds_anew(change: Change) -> bool:
     return change.decision is not None and change.decision.rule == "rebind"
 
 
+def may_be_gone(change: Change) -> bool:
+    """True for a definition that its module deletes once it has been used."""
+    return change.decision is not None and change.decision.rule == "if-held"
+
+
 def acts(change: Change) -> bool:
     """True for what is run for what it does, by somebody's choice: a statement, decorators that may register."""
     chosen = change.decision
@@ -248,8 +254,13 @@ def _shape(definition: Definition) -> list[tuple[str, str, bool]]:
 
 def decorator_names(definition: Definition) -> list[str]:
     """Last part of each decorator's name, without its call: ``functools.lru_cache(8)`` is ``lru_cache``."""
+    return names_of(definition.decorators)
+
+
+def names_of(decorators: Iterable[ast.expr]) -> list[str]:
+    """The same, of a class's too."""
     names = []
-    for node in definition.decorators:
+    for node in decorators:
         inner = node.func if isinstance(node, ast.Call) else node
         if isinstance(inner, ast.Attribute):
             names.append(inner.attr)

@@ -94,6 +94,18 @@ class Witness:
                 return wrong
         return None
 
+    def is_made_by(self, function: types.FunctionType, makers: Iterable[Bound]) -> bool:
+        """True if it's one of those that functions of the text make inside, under its name."""
+        states = list(self.unwound.states(function))
+        for optimize, flags in self._variants(states):
+            for bound in makers:
+                code = self.definition(bound, bound.piece.classes, optimize, flags).code
+                assert code is not None
+                inner = [fingerprint(c) for c in inner_codes(code).values() if c.co_name == function.__code__.co_name]
+                if any(self.print_of(c) in inner for c, _, _ in states):
+                    return True
+        return False
+
     def _variants(self, states: Sequence[tuple[types.CodeType, Any, Any]]) -> Iterator[tuple[int, int]]:
         """(optimize, ``__future__`` flags) that live code may have been compiled with; the likely ones first."""
         usual = self.names.flags

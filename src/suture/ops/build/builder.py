@@ -356,7 +356,7 @@ class _Builder:
                 kept.append(replace(change, rebind=tuple(t for n in names for t in self.readers.takers(module.new, n))))
             else:
                 kept.append(change)
-        module.difference.changes = kept
+        module.difference.changes = kept = [_if_held(module.old, c) for c in kept]
         module.difference.findings += [f for c in kept for f in (*self._judged(c), *self._kept(module, c))]
         self.findings += module.difference.findings
 
@@ -459,6 +459,19 @@ def _decidable(finding: Finding) -> Finding:
 def _gives(text: str) -> bool:
     """True for a function that returns something."""
     return any(isinstance(n, ast.Return) and n.value is not None for s in parsed(text) for n in ast.walk(s))
+
+
+def _if_held(old: Source, change: Change) -> Change:
+    """A definition whose name its module deletes is there only where somebody holds it: the process will see."""
+    first = (*change.scope.classes, change.target.name)[0]
+    if (
+        change.before is None
+        or change.decision is not None
+        or change.kind not in (Kind.FUNCTION, Kind.NESTED)
+        or first not in old.deleted
+    ):
+        return change
+    return replace(change, decision=Decision("if-held", "builder", f"its module deletes {first} after its use"))
 
 
 def _key(change: Change) -> Key:

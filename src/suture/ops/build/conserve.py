@@ -81,7 +81,8 @@ def unexplained(old: Source, new: Source, changes: Iterable[Change], findings: I
     have, want = Counter(leaf.what for leaf in left), Counter(leaf.what for leaf in right)
     lost += [f"{old.path}:{leaf.line} {leaf.dump[:60]}" for leaf in left if have[leaf.what] > want[leaf.what]]
     lost += [f"{new.path}:{leaf.line} {leaf.dump[:60]}" for leaf in right if want[leaf.what] > have[leaf.what]]
-    if not lost and not any(f.code == "reordered" for f in findings) and _in_order(left) != _in_order(right):
+    ordered = not any(f.code == "reordered" and "old" not in f.evidence for f in findings)  # of names inside one statement: no
+    if not lost and ordered and _in_order(left) != _in_order(right):
         lost.append(f"{new.path}: the order of statements")
     if not any(f.code == "docs-only" for f in findings) and _differ(*docs):
         lost.append(f"{new.path}: a docstring")

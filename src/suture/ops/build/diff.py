@@ -272,6 +272,9 @@ class _Differ:
         name = item.name
         if (table := nodes.filled(new)) and self._may_be_filled(table, scope):
             self.out.filled.append((scope.classes, table))
+        elif name == "__slots__" and scope.classes and nodes.slots(old) is not None and nodes.slots(old) == nodes.slots(new):
+            words = "__slots__ have the same names in another order or form; who reads them sees what the class was made with"
+            self._say("reordered", _NOTE, scope, words, old=old, new=new, name=name)
         elif name == "__slots__" and scope.classes:
             words = "__slots__ change"
             self._say("slots-changed", _ERROR, scope, words, "restart: objects that exist can't carry a new slot", old=old, new=new)

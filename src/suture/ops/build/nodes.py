@@ -332,6 +332,16 @@ def is_names(value: ast.expr | None) -> bool:
     return all(isinstance(e, ast.Constant) and isinstance(e.value, str) for e in value.elts)
 
 
+def slots(node: ast.stmt) -> list[str] | None:
+    """Sorted names that an assignment gives to ``__slots__``; None if they aren't spelled out."""
+    value = value_of(node)
+    elements = (
+        [value] if isinstance(value, ast.Constant) else value.elts if isinstance(value, ast.List | ast.Tuple | ast.Set) else None
+    )
+    names = [e.value for e in elements or () if isinstance(e, ast.Constant) and isinstance(e.value, str)]
+    return sorted(names) if elements is not None and len(names) == len(elements) else None
+
+
 def same_but_annotation(old: ast.stmt, new: ast.stmt) -> bool:
     """True if two assignments of the same name give the same value."""
     before, after = value_of(old), value_of(new)

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable
 
 from suture.engine.values import is_quiet_call
 
-__all__ = ["quiet_functions"]
+__all__ = ["deleted_names", "quiet_functions"]
 
 _FILLING = frozenset(
     ("add", "append", "appendleft", "extend", "insert", "pop", "popitem", "remove", "setdefault", "sort", "update")
@@ -37,6 +37,25 @@ def quiet_functions(body: Iterable[ast.stmt], modules: Container[str]) -> frozen
     while loud := {name for name in quiet if not _is_quiet(functions[name], quiet, modules)}:
         quiet -= loud
     return frozenset(quiet)
+
+
+def deleted_names(body: Iterable[ast.stmt]) -> frozenset[str]:
+    """Names that a module deletes once they have been used: not under a condition, and nothing behind it binds them again."""
+    gone: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.Delete):
+            gone |= {n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Del)}
+        elif gone:
+            gone -= {name for inner in ast.walk(node) for name in _bound_by(inner)}
+    return frozenset(gone)
+
+
+def _bound_by(node: ast.AST) -> tuple[str, ...]:
+    if isinstance(node, ast.Name):
+        return () if isinstance(node.ctx, ast.Load) else (node.id,)
+    if isinstance(node, ast.alias):
+        return (node.asname or node.name.partition(".")[0],)
+    return (node.name,) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else ()
 
 
 def _is_quiet(function: ast.FunctionDef, quiet: set[str], modules: Container[str]) -> bool:

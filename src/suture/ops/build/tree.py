@@ -24,7 +24,7 @@ from typing import Any
 from suture.engine.facts import hash_of, lines_of
 from suture.engine.values import is_quiet
 from suture.errors import Refused
-from suture.ops.build.quiet import quiet_functions
+from suture.ops.build.quiet import deleted_names, quiet_functions
 
 __all__ = ["Source", "Tree", "is_test"]
 
@@ -121,8 +121,15 @@ class Source:
         return quiet_functions(self.tree.body, self.imported)
 
     def is_quiet(self, node: ast.expr | None) -> bool:
-        """True if evaluating an expression of it makes a value and does nothing else, as far as its text says."""
+        """True if evaluating an expression of it makes a value and does nothing else, as far as its text says, and still can."""
+        if self.deleted and node is not None and any(isinstance(n, ast.Name) and n.id in self.deleted for n in ast.walk(node)):
+            return False
         return is_quiet(node, self.quiet_functions, self.imported)
+
+    @cached_property
+    def deleted(self) -> frozenset[str]:
+        """Names that its top level deletes at the end of their use."""
+        return deleted_names(self.tree.body)
 
     @property
     def has_text_annotations(self) -> bool:
