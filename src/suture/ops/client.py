@@ -155,7 +155,8 @@ class Agent:
             if "size" in kind.__annotations__:
                 fields["size"] = len(attached)
             try:
-                self._send(kind(number=number, **fields), attached)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it said no and hung up: its answer is here yet
+                    self._send(kind(number=number, **fields), attached)
                 while getattr((got := self._next()).message, "number", number) not in (number, 0):
                     continue
             except OSError as error:
