@@ -77,8 +77,10 @@ class Locating(Context):
         self._not_loaded(patch, unloaded)
         self._modules_there()
         self._moved_lines(patch)
+        self.pace()
         self._undo_replaced()
         self._refuse_beneath()
+        self.pace()
         self._refuse_ambiguous()
 
     def _locate_all(self, works: Sequence[Work]) -> None:

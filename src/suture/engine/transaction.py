@@ -344,7 +344,9 @@ class Transaction(Locating, Fitting, Accounting):
     def _evaluate(self) -> None:
         self.values = {}
         for work in self.works:
+            self.pace()
             self.evaluator.shadows.of(work.module, work.space)
+        self.pace()
         said, before = {(f.severity, *f.key) for f in self.findings}, len(self.findings)
         self.step("evaluate-first")
         self.carrier.lead(self.applied)

@@ -167,6 +167,7 @@ def walk(
             above.append(name)
             steps.append("")
             objects.append(root)
+        rest()
     namespaces = len(objects)
     looked = turns = 0
     here: object = None
