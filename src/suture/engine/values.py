@@ -19,17 +19,17 @@ from suture.engine.facts import PLAIN, alike, fingerprint
 from suture.engine.swap import ABSENT, Contents, Via
 from suture.record import made_by, record
 
-__all__ = ["COMPARED", "TABLES", "Merge", "is_quiet", "is_quiet_call", "is_table", "merge", "same"]
+__all__ = ["COMPARED", "TABLES", "Merge", "dotted", "is_quiet", "is_quiet_call", "is_table", "merge", "same"]
 
 # Calls that only make a value: by name; by the last two names, where the first is a module's; as methods of a value.
 _FUNCTIONS = frozenset(
     """
-    abs all any attrgetter b64decode b64encode blake2b bool bytearray bytes callable cast chain chr compile complex date datetime
-    defaultdict deque dict divmod enumerate escape filter float frozenset getLogger getattr gettext_lazy hasattr hash hex id int
-    ip_network isinstance issubclass itemgetter len list literal_eval map max md5 methodcaller min object oct ord partial pow
-    product range reduce repr reversed round set sha1 sha224 sha256 sha384 sha512 slice sorted str sum timedelta timezone tuple
-    type zip ChainMap Counter Decimal Fraction MappingProxyType NewType OrderedDict Path PurePath PurePosixPath Struct TypeVar
-    UUID Version
+    abs all any attrgetter b64decode b64encode blake2b bool bytearray bytes callable cast chain chr classmethod compile complex
+    date datetime defaultdict deque dict divmod enumerate escape filter float frozenset getLogger getattr gettext_lazy hasattr
+    hash hex id int ip_network isinstance issubclass itemgetter len list literal_eval map max md5 methodcaller min object oct
+    ord partial pow product property range reduce repr reversed round set sha1 sha224 sha256 sha384 sha512 slice sorted
+    staticmethod str sum timedelta timezone tuple type wraps zip ChainMap Counter Decimal Fraction MappingProxyType NewType
+    OrderedDict Path PurePath PurePosixPath Struct TypeVar UUID Version
     """.split()  # noqa: SIM905
 )
 _IN_MODULES = frozenset(
@@ -67,7 +67,7 @@ def is_quiet(node: ast.expr | None, also: Container[str] = (), modules: Containe
 
     Args:
         node: It.
-        also: Names of functions that may be called.
+        also: Dotted names of functions that may be called.
         modules: Names that may be modules': ``requests.get`` isn't a dictionary's.
     """
     if node is None:
@@ -108,12 +108,20 @@ def _is_known(node: ast.expr, also: Container[str], modules: Container[str]) -> 
         return node.id in _FUNCTIONS or node.id in also
     if not isinstance(node, ast.Attribute):
         return False
-    root = node.value
-    while isinstance(root, ast.Attribute):
-        root = root.value
-    if isinstance(root, ast.Name) and root.id in modules and not root.id.isupper():
-        return f"{_last(node.value)}.{node.attr}" in _IN_MODULES
+    name = dotted(node)
+    root = name.partition(".")[0]
+    if root in modules and not root.isupper():
+        return f"{_last(node.value)}.{node.attr}" in _IN_MODULES or name in also
     return node.attr in _METHODS
+
+
+def dotted(node: ast.expr) -> str:
+    """``a.b.c``; "" for anything else."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
 def _last(node: ast.expr) -> str:

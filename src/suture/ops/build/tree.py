@@ -24,7 +24,7 @@ from typing import Any
 from suture.engine.facts import hash_of, lines_of
 from suture.engine.values import is_quiet
 from suture.errors import Refused
-from suture.ops.build.quiet import deleted_names, quiet_functions
+from suture.ops.build.quiet import Quiet, QuietNames, deleted_names
 
 __all__ = ["Source", "Tree", "is_test"]
 
@@ -51,6 +51,7 @@ class Source:
     text: str
     dumps: dict[tuple[object, ...], str] = field(default_factory=dict, compare=False, repr=False)  # see nodes.dump_of
     memo: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)  # what stale.py has found out about its text
+    trees: list[Tree] = field(default_factory=list, compare=False, repr=False)  # that have this file
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -115,16 +116,11 @@ class Source:
                     flags |= _FLAGS.get(alias.name, 0)
         return flags
 
-    @cached_property
-    def quiet_functions(self) -> frozenset[str]:
-        """Its plain functions that only make values."""
-        return quiet_functions(self.tree.body, self.imported)
-
     def is_quiet(self, node: ast.expr | None) -> bool:
         """True if evaluating an expression of it makes a value and does nothing else, as far as its text says, and still can."""
         if self.deleted and node is not None and any(isinstance(n, ast.Name) and n.id in self.deleted for n in ast.walk(node)):
             return False
-        return is_quiet(node, self.quiet_functions, self.imported)
+        return is_quiet(node, QuietNames(self, self.trees), self.imported)
 
     @cached_property
     def deleted(self) -> frozenset[str]:
@@ -197,6 +193,7 @@ class Tree:
         self.dumps: dict[tuple[object, ...], str] = {}
         self._words: dict[str, frozenset[bytes]] = {}
         self._namespaces: dict[str, list[str]] = {}
+        self.quiet = Quiet(self)
 
     def _list(self) -> Iterator[tuple[str, Path]]:
         todo = [(str(self.root), "")]  # doesn't follow links to folders: they may lead in a circle
@@ -319,6 +316,7 @@ class Tree:
                 self._sources[path] = like.source(path)  # parsed once
             else:
                 self._sources[path] = Source(path, module, _decoded(path, self.bytes_of(path)), like.dumps)
+            self._sources[path].trees.append(self)
         return self._sources[path]
 
 
