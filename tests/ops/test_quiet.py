@@ -67,9 +67,13 @@ def decorated(n):
         return n
     return inner
 
-def imports():
+def imports(n):
     import json
-    return json
+    return json.loads(n)
+
+def imports_and_calls(n):
+    import requests
+    return requests.get(n)
 
 def deep(n):
     return runs(n)
@@ -137,7 +141,7 @@ from .circle import nothing
 """
 QUIET = """ren('a') header('a','b') h.rename('a') helpers.rename('a') pkg.helpers.rename('a') table('a','b') again.table('a')
     helpers.around(ren) helpers.checks(1) h.Pair(1,2) h.Frozen(1) h.ping(3) property(ren) staticmethod(h.rename)""".split()
-LOUD = """h.runs(1) h.hands_on([1]) h.registers(1) h.calls_what_it_gets(ren) h.decorated(1) h.imports() h.deep(1) h.loud_ping(1)
+LOUD = """h.runs(1) h.hands_on([1]) h.registers(1) h.calls_what_it_gets(ren) h.decorated(1) h.imports_and_calls('a') h.deep(1) h.loud_ping(1)
     h.loud_pong(1) h.bound_by_another(1) h.twice(1) h.sometimes() h.Opens(1) h.Fills() h.Open(1) h.Plain(1) h.namedtuple('A','b')
     h.os.remove('a') nothing() h.nowhere() helpers() again.other.f() h.COUNT.append(1)""".split()
 

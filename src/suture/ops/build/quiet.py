@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from suture.engine.values import dotted, is_quiet_call
@@ -26,7 +27,7 @@ _FRESH = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp, 
 _FRESH_CALLS = frozenset(
     ("Counter", "OrderedDict", "bytearray", "copy", "defaultdict", "deque", "dict", "list", "set", "sorted", "split")
 )
-_LOUD = (ast.Global, ast.Await, ast.AsyncFor, ast.AsyncWith, ast.ClassDef, ast.Import, ast.ImportFrom)
+_LOUD = (ast.Global, ast.Await, ast.AsyncFor, ast.AsyncWith, ast.ClassDef)
 _MAKERS = frozenset(("__init__", "__new__", "__post_init__"))
 _BASES = frozenset(("object", "NamedTuple", "Generic", "Protocol"))
 _CLASS_DECORATORS = frozenset(("dataclass", "final", "total_ordering"))
@@ -195,12 +196,12 @@ class _Asked(Container[str]):
         return True
 
 
-def _needs(node: ast.FunctionDef | ast.ClassDef, modules: Container[str]) -> list[str]:
+def _needs(node: ast.FunctionDef | ast.ClassDef, modules: AbstractSet[str]) -> list[str]:
     """Dotted names of what has to be quiet for it to be; "" among them if it's loud by itself."""
     return _needs_of_class(node, modules) if isinstance(node, ast.ClassDef) else _needs_of(node, modules)
 
 
-def _needs_of_class(node: ast.ClassDef, modules: Container[str]) -> list[str]:
+def _needs_of_class(node: ast.ClassDef, modules: AbstractSet[str]) -> list[str]:
     frozen = any(_last(d) == "dataclass" and _is_frozen(d) for d in node.decorator_list)
     plain = [_last(b.value if isinstance(b, ast.Subscript) else b) for b in node.bases]
     fine = (frozen or "NamedTuple" in plain) and not node.keywords and _CLASS_DECORATORS.issuperset(map(_last, node.decorator_list))
@@ -221,8 +222,10 @@ def _is_frozen(decorator: ast.expr) -> bool:
     return any(k.arg == "frozen" and isinstance(k.value, ast.Constant) and k.value.value is True for k in keywords)
 
 
-def _needs_of(function: ast.FunctionDef, modules: Container[str], *, makes: bool = False) -> list[str]:
+def _needs_of(function: ast.FunctionDef, modules: AbstractSet[str], *, makes: bool = False) -> list[str]:
     everything = list(ast.walk(function))
+    # What it imports has been imported when it ran the first time; what it calls of that is a module's all the same.
+    modules = {*modules, *(name for n in everything if isinstance(n, ast.Import | ast.ImportFrom) for name in _bound_by(n))}
     inner = {n.name: n for n in everything if isinstance(n, ast.FunctionDef) and n is not function}
     arguments = [a.arg for n in everything if isinstance(n, _Function) for a in ast.walk(n.args) if isinstance(a, ast.arg)]
     local = {*arguments, *(n.id for n in everything if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load))}
