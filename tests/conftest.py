@@ -22,6 +22,7 @@ from suture.patch import Patch, dump
 sys.path.insert(0, str(Path(__file__).parent))
 
 from pythons import WANTED, found
+from small_world import shrink
 
 SRC = Path(__file__).parent.parent / "src"
 # A shell's background job ignores the one, nohup the other, and so would all that we start.
@@ -88,6 +89,13 @@ class World:
             assert a in text, a
             text = text.replace(a, b)
         return self.patch(text)
+
+
+@pytest.fixture(autouse=True)
+def small_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the engine walks in this process; the whole of it where a test is marked so."""
+    if request.node.get_closest_marker("whole_world") is None:
+        shrink(monkeypatch)
 
 
 @pytest.fixture

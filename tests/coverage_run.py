@@ -4,9 +4,8 @@ Branch coverage of the target side, combined over the Pythons present.
     python tests/coverage_run.py [tests]
 
 Each Python runs the tests under its own coverage, and so do the children that they start, on that same Python; all but the demo and those
-that count millions of reads (test_torn.py) or generate programs (test_generated.py: minutes under a tracer).  The engine sees a small
-program meanwhile (small_world.py): a census of pytest itself would be most of the time.  Packages go into a folder for each beside the
-virtual environment; a Python that can't have them is left out by name.
+that count millions of reads (test_torn.py) or generate programs (test_generated.py: minutes under a tracer).  Packages go into a folder for each beside the virtual
+environment; a Python that can't have them is left out by name.
 Fails below pyproject's limit.
 
 SUTURE_COVERAGE_PYTHONS=3.10,3.14 measures only those.
@@ -42,7 +41,7 @@ HOW = [
     "-p",
     "no:cacheprovider",
     "-p",
-    "small_world",
+    "measured",
     "-o",
     "faulthandler_timeout=400",  # who is ended by it loses all that its process measured
     "-o",

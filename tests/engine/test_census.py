@@ -12,6 +12,8 @@ import pytest
 
 from suture.engine.census import MAX_PLACES, holders
 
+pytestmark = pytest.mark.whole_world
+
 
 @pytest.fixture
 def live() -> Iterator[types.ModuleType]:

@@ -15,6 +15,8 @@ from suture.engine import account, process, transaction
 from suture.engine import revert as revert_room
 from suture.engine.pace import Pace
 
+pytestmark = pytest.mark.whole_world
+
 OLD = """
 LIMIT = 1
 def f(a=1, *, b=1):

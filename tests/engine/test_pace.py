@@ -9,6 +9,8 @@ import pytest
 from suture.engine import pace as module
 from suture.engine.pace import REST_S, SLICE_NS, Pace, uncollected
 
+pytestmark = pytest.mark.whole_world
+
 
 class Clock:
     """Wall and CPU time by hand; notes the rests."""

@@ -16,6 +16,7 @@ import suture
 from suture.engine import walk as module
 from suture.engine.walk import find_by_code, frame_roots, module_roots, walk
 
+pytestmark = pytest.mark.whole_world
 counted = pytest.mark.skipif("t" in getattr(sys, "abiflags", ""), reason="free-threaded builds don't count references")
 
 PLANTED = """
