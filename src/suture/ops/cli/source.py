@@ -33,7 +33,11 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", nargs="*", metavar="SOURCE", help=words)
     parser.add_argument("--repo", type=Path, metavar="DIR", help="the git repository; default: around the current folder")
     parser.add_argument(
-        "--path", action="append", default=[], metavar="PATH", help="look at this of the repository; an import root; repeatable"
+        "--path",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="look at this alone: an import root, a package, a file; repeatable",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--python", type=Path, metavar="PATH", help="the interpreter that the target runs")
@@ -57,8 +61,10 @@ def asked_of(args: argparse.Namespace) -> Asked:
     if not 1 <= len(args.source) <= 2:
         args.fail("give OLD NEW, TREE DIFF, A..B, or NAME==A..B")
     asked = Asked(tuple(args.source), args.repo, tuple(args.path), None, args.allow_sdist)
-    if not asked.is_repository and (args.repo or args.path):
-        args.fail("--repo and --path are for a range of revisions")
+    if not asked.is_repository and args.repo:
+        args.fail("--repo is for a range of revisions")
+    if not asked.is_repository and len(asked.words) == 1 and args.path:
+        args.fail("--path is for trees and revisions")
     return dataclasses.replace(asked, target=_target(args))
 
 
@@ -100,7 +106,7 @@ def built(args: argparse.Namespace, asked: Asked, *, name: str, meta: dict[str, 
     with Progress(wanted=args.progress) as progress, opened(asked, progress.step) as sides:
         progress.step("comparing")
         said = {**meta, "source": sides.said} if sides.said else meta
-        patch = build(sides.old, sides.new, name=name, meta=said, decisions=_decisions(args, sides))
+        patch = build(sides.old, sides.new, name=name, meta=said, decisions=_decisions(args, sides), rooted=sides.rooted)
         patch = replace(patch, remarks=(*patch.remarks, *sides.findings))
         yield _hinted(patch, asked), sides
 
