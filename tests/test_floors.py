@@ -25,6 +25,7 @@ FLOORS = [
     {"__init__", "__version__"},
     {"ops.__init__", "ops.build", "ops.client"},
     {"ops.together", "ops.lint", "ops.drift"},
+    {"ops.running"},
     {"ops.cli"},
     {"__main__"},
 ]

@@ -34,6 +34,8 @@ __all__ = [
     "Done",
     "Drift",
     "Drifted",
+    "Files",
+    "FilesAnswer",
     "Hello",
     "Loaded",
     "Loads",
@@ -199,6 +201,13 @@ class Loads:
 
 
 @record(frozen=True, slots=True)
+class Files:
+    """Ask which source files the loaded modules were made from."""
+
+    number: int
+
+
+@record(frozen=True, slots=True)
 class Drift:
     """
     Hold what is loaded of one file against its text (attached, UTF-8).  Changes nothing, runs nothing.
@@ -306,6 +315,15 @@ class Loaded:
 
 
 @record(frozen=True, slots=True)
+class FilesAnswer:
+    """Loaded modules (attached: a line each, the name and, behind a tab, the file as the process sees it), and live patches."""
+
+    number: int
+    size: int
+    patches: tuple[str, ...] = ()
+
+
+@record(frozen=True, slots=True)
 class Drifted:
     """What one file's modules differ in (attached, JSON)."""
 
@@ -346,8 +364,8 @@ class No:
 
 
 Message = (
-    Hello | Ps | Plan | Prepare | Renew | Commit | Discard | Revert | Status | Show | Log | Loads | Drift
-    | PsAnswer | Reported | Statuses | Shown | Logged | Loaded | Drifted | Done | No
+    Hello | Ps | Plan | Prepare | Renew | Commit | Discard | Revert | Status | Show | Log | Loads | Files | Drift
+    | PsAnswer | Reported | Statuses | Shown | Logged | Loaded | FilesAnswer | Drifted | Done | No
 )  # fmt: skip
 
 _ASKED: dict[str, Any] = {
@@ -363,6 +381,7 @@ _ASKED: dict[str, Any] = {
     "show": Show,
     "log": Log,
     "loads": Loads,
+    "files": Files,
     "drift": Drift,
 }
 _ANSWERED: dict[str, Any] = {
@@ -373,6 +392,7 @@ _ANSWERED: dict[str, Any] = {
     "patch": Shown,
     "journal": Logged,
     "loaded": Loaded,
+    "sources": FilesAnswer,
     "drifted": Drifted,
     "done": Done,
     "no": No,

@@ -29,6 +29,7 @@ asked = st.one_of(
     st.builds(wire.Discard, number, text),
     st.builds(wire.Revert, number, text, st.booleans()),
     st.builds(wire.Status, number),
+    st.builds(wire.Files, number),
     st.builds(wire.Show, number, text),
     st.builds(wire.Log, number, number),
 ).map(Received) | st.builds(
@@ -66,6 +67,7 @@ answered = st.one_of(
     | st.builds(wire.Statuses, number, st.just(0), number)
     | st.builds(wire.Shown, number, st.just(0), text)
     | st.builds(wire.Loaded, number, st.just(0), texts)
+    | st.builds(wire.FilesAnswer, number, st.just(0), texts)
     | st.builds(wire.Drifted, number, st.just(0))
     | st.builds(wire.Logged, number, st.just(0), text),
     patches,

@@ -15,7 +15,7 @@ import pytest
 from cases import load_all
 from schema import problems
 from suture.ops.build import build
-from suture.ops.cli import explain, reports
+from suture.ops.cli import explain, render, reports
 from suture.ops.cli.main import main
 from suture.ops.lint import DECIDABLE, Need, judged
 from suture.patch import Finding, Patch, Severity
@@ -26,6 +26,7 @@ DECIDE = ("X = h(1)\n\ndef f():\n    return 1\n", "X = h(2)\n\ndef f():\n    ret
 RESTART = ("class A:\n    pass\n", "import enum\nclass A(enum.Enum):\n    pass\n")
 NOTHING = ("def f():\n    return 1\n", "# why\ndef f():\n    return 1\n")
 SCHEMA = json.loads((ROOT / "tests" / "sarif-2.1.0.schema.json").read_text())
+OWN = json.loads((ROOT / "docs" / "reference" / "operator.schema.json").read_text())
 
 
 @pytest.fixture
@@ -154,6 +155,30 @@ def test_sarif_is_as_its_schema_says(case, tmp_path: Path) -> None:
         assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
     prints = [tuple(r["partialFingerprints"].values()) for r in run["results"]]
     assert len(set(prints)) == len(prints) or case.name == "main-block"  # one statement, as it was and as it is
+
+
+@pytest.mark.parametrize("case", load_all(), ids=lambda c: c.name)
+def test_json_is_as_its_schema_says(case, tmp_path: Path) -> None:
+    """Of build and of lint, each case of the corpus: every change with its rule, every finding with its place."""
+    patch = build(*case.trees(tmp_path), name="p")
+    row = render.build_json(patch, tmp_path / "p.suture")
+    assert problems(row, OWN) == []
+    assert [c.get("rule") for c in row["carried"]] == [c.decision and c.decision.rule for c in patch.changes]
+    assert all({"by", "why"} <= c.keys() for c in row["carried"] if "rule" in c)
+    log = json.loads(reports.json_text(judged(patch)))
+    assert problems(log, OWN) == []
+    assert (log["changes"], log["carried"]) == (row["carried"], len(patch.changes))
+
+
+@pytest.mark.parametrize("words", [["build"], ["lint", "--format", "json"]], ids=["build", "lint"])
+def test_a_refusal_is_as_the_schema_says(tmp_path: Path, capsys, words: list[str]) -> None:
+    """And a row that has something else isn't."""
+    more = ["-o", str(tmp_path / "x.suture"), "--json"] if words == ["build"] else []
+    assert main([words[0], "nowhere", "there", *words[1:], *more]) == 1
+    row = json.loads(capsys.readouterr().out)
+    assert problems(row, OWN) == []
+    assert problems({**row, "more": 1}, OWN)
+    assert problems({**row, "format": 2}, OWN)
 
 
 def test_the_schema_check_sees_what_is_wrong() -> None:

@@ -756,3 +756,71 @@ def test_progress_is_a_line_a_step_behind_the_first_second(capsys, monkeypatch) 
         slow._timer.join(10)
         slow.step("four")
     assert capsys.readouterr().err == "suture: three ...\nsuture: four ...\n"
+
+
+# ---------------------------------------------------------------- several import roots
+
+
+def tree_of(root: Path, files: dict[str, str]) -> str:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return str(root)
+
+
+def test_two_files_of_one_name_are_not_guessed(run, tmp_path: Path) -> None:
+    """Both change: neither is carried, and the way is one patch a root; one changes: carried, and said."""
+    files = {"a/src/config.py": OLD, "b/src/config.py": OLD, "b/src/n.py": OLD}
+    new = {p: NEW for p in files}
+    old, both = tree_of(tmp_path / "old", files), tree_of(tmp_path / "both", new)
+    code, row, patch = run(old, both, partial=True)
+    assert code == 0
+    assert [c[0] for c in carried(patch)] == ["n:f"]
+    (found,) = (f for f in row["findings"] if f["severity"] == "error")
+    assert (found["code"], found["target"]) == ("module-ambiguous", "config")
+    assert "a/src/config.py, b/src/config.py" in found["message"]
+    for root in ("a/src", str(tmp_path / "old" / "a" / "src")):
+        assert [c[:2] for c in carried(run(old, both, "--path", root)[2])] == [("config:f", "config.py")]
+    one = tree_of(tmp_path / "one", {**files, "a/src/config.py": NEW})
+    code, row, patch = run(old, one)
+    assert (code, [c[:2] for c in carried(patch)]) == (0, [("config:f", "a/src/config.py")])
+    assert [(f["code"], f["severity"]) for f in row["findings"]] == [("module-ambiguous", "warning")]
+
+
+def test_a_module_that_becomes_a_package_is_not_two(run, tmp_path: Path) -> None:
+    """Each side has one of that name."""
+    old, new = tree_of(tmp_path / "old", {"m.py": OLD}), tree_of(tmp_path / "new", {"m/__init__.py": OLD})
+    assert "module-ambiguous" not in said(run(old, new)[1])
+
+
+@pytest.mark.parametrize(
+    ("user", "module", "severity"),
+    [
+        ("import x.y.p.m\n", "x.y.p.m", None),
+        ("from y.p import (\n    m,\n)\n", "y.p.m", None),
+        ("import p.m\n", "p.m", None),
+        ("import p.m\nimport y.p.m\n", "p.m", "warning"),
+        ("", "p.m", "note"),
+    ],
+)
+def test_a_name_that_the_tree_does_not_tell_is_said(run, tmp_path: Path, user: str, module: str, severity: str | None) -> None:
+    """The one that is taken, the others, and the option that says it."""
+    files = {"x/y/p/__init__.py": "", "user.py": user}
+    old = tree_of(tmp_path / "old", {**files, "x/y/p/m.py": OLD})
+    new = tree_of(tmp_path / "new", {**files, "x/y/p/m.py": NEW})
+    _, row, patch = run(old, new)
+    assert [c[0] for c in carried(patch)] == [f"{module}:f"]
+    found = [f for f in row["findings"] if f["code"] == "module-name"]
+    assert [f["severity"] for f in found] == ([severity] if severity else [])
+    assert all("--path" in f["hint"] and "y.p" in f["message"] for f in found)
+    given = run(old, new, "--path", "x")[2]
+    assert [c[:2] for c in carried(given)] == [("y.p.m:f", "y/p/m.py")]
+
+
+def test_a_path_outside_of_the_trees_is_refused(tmp_path: Path, capsys) -> None:
+    """Named; nothing is written."""
+    old, new = tree_of(tmp_path / "old", {"m.py": OLD}), tree_of(tmp_path / "new", {"m.py": NEW})
+    for path in ("..", "nowhere", str(tmp_path)):
+        assert main(["build", old, new, "--path", path, "-o", str(tmp_path / "x.suture")]) == 1
+        assert "no-path" in capsys.readouterr().err
+    assert not (tmp_path / "x.suture").exists()

@@ -80,6 +80,9 @@ class Target(Protocol):
     def loaded(self, files: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Those of a tree's files, each (module, path), of which a module is loaded."""
 
+    def files(self) -> list[tuple[str, str]]:
+        """Each loaded module that was made from a source file: its name and the file."""
+
     def compare(self, files: Iterable[tuple[str, str, Callable[[], str]]], patches: Collection[str] | None) -> list[ModuleDrift]:
         """As ``suture.drift``, for some files of a tree, each with what reads its text."""
 
@@ -199,6 +202,8 @@ class Desk:
             return _reported(message.number, self._engine().plan(attached, **_options(message)))
         if isinstance(message, wire.Loads):
             return self._loads(message, attached)
+        if isinstance(message, wire.Files):
+            return self._files(message.number)
         if isinstance(message, wire.Drift):
             return self._drift(message, attached)
         if isinstance(message, wire.Prepare):
@@ -365,6 +370,12 @@ class Desk:
                 hint="the ids are in status; a patch that the program applied by itself is shown from its file",
             )
         return wire.Shown(message.number, 0, found[0]), zlib.decompress(self._texts[found[0]])
+
+    def _files(self, number: int) -> Answer:
+        rows = self._engine().files()
+        text = "".join(f"{name}\t{file}\n" for name, file in rows if not set(name + file) & set("\t\n"))
+        live = tuple(r.patch_id for r in self._engine().status())
+        return wire.FilesAnswer(number, 0, live), text.encode("utf-8", "surrogateescape")
 
     def _loads(self, message: wire.Loads, attached: bytes) -> Answer:
         lines = attached.decode("utf-8", "surrogateescape").split("\n")

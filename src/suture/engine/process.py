@@ -145,6 +145,10 @@ class Engine:
 
         return [file for file in files if there(*file)]
 
+    def files(self) -> list[tuple[str, str]]:
+        """Each loaded module that was made from a source file: its name and the file."""
+        return Modules(Pace()).files()
+
     # ------------------------------------------------------------ inside
 
     def _run(self, source: Source, *, commit: bool, **options: Any) -> Report:

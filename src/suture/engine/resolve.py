@@ -76,6 +76,11 @@ class Modules:
         """The loaded module of that name."""
         return self._by_name.get(name)
 
+    def files(self) -> list[tuple[str, str]]:
+        """Name and source file of every module that has one."""
+        found = ((name, _file(module)) for name, module in self._by_name.items())
+        return [(name, file) for name, file in found if file and file.endswith(".py")]
+
     def _ready(self, modules: list[types.ModuleType], target: Target) -> list[types.ModuleType]:
         for module in modules:
             if module is not self.mine and getattr(space_of(module).get("__spec__"), "_initializing", False):

@@ -14,7 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from suture.ops.build.decisions import DECIDABLE
-from suture.patch import Finding, Patch, Severity
+from suture.patch import Change, Finding, Patch, Severity
 from suture.record import replace
 
 __all__ = ["DECIDABLE", "Need", "Row", "Verdict", "judged"]
@@ -59,13 +59,18 @@ class Verdict:
 
     Attributes:
         rows: All findings: what needs a restart, then decisions, warnings, notes; by file and line.
-        carried: Changes that a patch would carry.
+        changes: What a patch would carry, with the rules that are chosen.
         source: Where both sides come from.
     """
 
     rows: tuple[Row, ...]
-    carried: int = 0
+    changes: tuple[Change, ...] = ()
     source: str = ""
+
+    @property
+    def carried(self) -> int:
+        """Changes that a patch would carry."""
+        return len(self.changes)
 
     @property
     def restarts(self) -> int:
@@ -106,7 +111,7 @@ def judged(patch: Patch, origins: Mapping[str, str] | None = None) -> Verdict:
         rows.append(Row(finding, need, (origins or {}).get(path, path), line))
     order = {need: at for at, need in enumerate(Need)}
     rows.sort(key=lambda r: (order[r.need], _ORDER[r.finding.severity], r.file, r.line, r.finding.code))
-    return Verdict(tuple(rows), len(patch.changes), patch.meta.get("source", ""))
+    return Verdict(tuple(rows), patch.changes, patch.meta.get("source", ""))
 
 
 def _place(finding: Finding, places: Mapping[str, tuple[str, int]], files: Mapping[str, str]) -> tuple[str, int]:

@@ -20,6 +20,7 @@ from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.decorating import only_wrap
 from suture.ops.build.diff import Difference, diff
 from suture.ops.build.keepers import keepers, lookers, makers
+from suture.ops.build.naming import named
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.ripple import Key, Ripple, Wave
 from suture.ops.build.stale import stale
@@ -32,7 +33,15 @@ __all__ = ["build"]
 _DEPTH = 5_000  # ast.dump takes three frames a level, and an elif is a level; a C stack of 8 MB has room for it on 3.10
 
 
-def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = None, decisions: Decisions | None = None) -> Patch:
+def build(
+    old: Path,
+    new: Path,
+    *,
+    name: str,
+    meta: Mapping[str, str] | None = None,
+    decisions: Decisions | None = None,
+    rooted: bool = False,
+) -> Patch:
     """
     Make a patch of what differs between two trees, or two files.
 
@@ -42,6 +51,7 @@ def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = N
         name: First part of the patch's id.
         meta: author, reason, expires.
         decisions: What somebody chose where the source doesn't say.
+        rooted: The trees are import roots by a person's word, whatever they look like.
 
     Returns:
         The patch.  What can't be carried is in ``left_out`` (errors), what a person should know in ``remarks``.  A change that
@@ -58,7 +68,7 @@ def build(old: Path, new: Path, *, name: str, meta: Mapping[str, str] | None = N
     # Syntax trees are many objects and no circles: half of the time went into looking for some (1,000 modules, 3.11).
     gc.disable()
     try:
-        return _Builder(old, new, decisions or Decisions()).run(name, meta or {})
+        return _Builder(old, new, decisions or Decisions(), rooted=rooted).run(name, meta or {})
     finally:
         sys.setrecursionlimit(limit)
         if collects:
@@ -75,7 +85,7 @@ class _Module:
 
 
 class _Builder:
-    def __init__(self, old: Path, new: Path, decisions: Decisions) -> None:
+    def __init__(self, old: Path, new: Path, decisions: Decisions, *, rooted: bool) -> None:
         self.decisions = decisions
         for side in (old, new):
             if not side.exists():
@@ -83,8 +93,8 @@ class _Builder:
         if old.is_dir() != new.is_dir():
             raise Refused("no-tree", "one side is a file, the other a folder", target=f"{old} {new}", hint="give two of a kind")
         alias = "" if old.is_dir() else (old.name if old.name.endswith(".py") else f"{old.name}.py")
-        self.old = Tree(old, alias)
-        self.new = Tree(new, alias, like=self.old)
+        self.old = Tree(old, alias, rooted=rooted)
+        self.new = Tree(new, alias, like=self.old, rooted=rooted)
         self.readers, self.old_readers = Readers(self.new), Readers(self.old)
         self.findings: list[Finding] = []
         self.modules: list[_Module] = []
@@ -95,6 +105,9 @@ class _Builder:
         changed = sorted(p for p in self.old.files.keys() | self.new.files.keys() if self._differs(p))
         self._not_python(changed)
         code = (self.old.python() | self.new.python()) - self._generated(changed)
+        doubts, nameless = named(self.old, self.new, code.intersection(changed))
+        self.findings += doubts
+        code -= nameless
         for path in changed:
             if path in code:
                 self._file(path)

@@ -15,7 +15,7 @@ import re
 import symtable
 import tokenize
 import warnings
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,13 +25,13 @@ from suture.engine.facts import hash_of, lines_of
 from suture.engine.values import is_quiet
 from suture.errors import Refused
 from suture.ops.build.quiet import Quiet, QuietNames, deleted_names
+from suture.ops.build.roots import Root, Roots
 
 __all__ = ["Source", "Tree", "is_test"]
 
 _SKIP = frozenset(("__pycache__", "node_modules", "site-packages", "venv"))
 _OUTPUTS = frozenset(("build", "dist"))  # only directly below the root, and only if they aren't packages
 _LEFT_OUT = (".pyc", ".pyo", ".suture")
-_ROOTS = ("src", "lib")
 _WORD = re.compile(rb"[A-Za-z_\x80-\xff][\w\x80-\xff]*")
 _GENERATED = re.compile(rb"@generated\b|\bDO NOT EDIT\b")
 _STAMP = re.compile(
@@ -180,9 +180,10 @@ class Tree:
         root: It.
         alias: Path to give a single file (both sides of a build must agree).
         like: The tree that says in which package the root lies; None: this one.
+        rooted: The root is an import root by a person's word.
     """
 
-    def __init__(self, root: Path, alias: str = "", like: Tree | None = None) -> None:
+    def __init__(self, root: Path, alias: str = "", like: Tree | None = None, *, rooted: bool = False) -> None:
         self.root = root
         self._single = alias
         self._like = like or self
@@ -192,7 +193,7 @@ class Tree:
         self._sources: dict[str, Source] = {}
         self.dumps: dict[tuple[object, ...], str] = {}
         self._words: dict[str, frozenset[bytes]] = {}
-        self._namespaces: dict[str, list[str]] = {}
+        self._roots = Roots(lambda: map(self.bytes_of, (p for p in self.files if p.endswith(".py"))), given=rooted)
         self.quiet = Quiet(self)
 
     def _list(self) -> Iterator[tuple[str, Path]]:
@@ -252,37 +253,65 @@ class Tree:
         """
         Dotted name of a file's module.
 
-        Inside a package: from the outermost folder that has an ``__init__.py``, above the root too.  Elsewhere the root is
-        an import root, and so is a ``src`` or ``lib`` folder directly below it.  A package inside plain folders is a namespace's
-        if the tree imports it by their names, and not by its own.  A file that the other tree has too keeps the
-        name that it has there: so it's called in the process, even if the new version leaves an ``__init__.py`` out.
+        Inside a package: from the outermost folder that has an ``__init__.py``, above the root too.  Of plain folders, ``Roots``
+        tells which is an import root.  A file that the other tree has too keeps the name that it has there: so it's called in the
+        process, even if the new version leaves an ``__init__.py`` out.
         """
         if self._like is not self and path in self._like.files:
             return self._like.module_of(path)
-        folders = path.split("/")[:-1]
+        folders, package = self._split(path)
         stem = path.rpartition("/")[2].removesuffix(".py")
-        package: list[str] = []
-        while folders and self._is_package(folders):
-            package.insert(0, folders.pop())
-        if not folders and (package or len(path.split("/")) == 1) and self._is_package([]):
+        if not folders and (package or "/" not in path) and self._is_package([]):
             package = [*self._like.above(), *package]
         else:
-            folders = folders[1:] if folders[:1] and folders[0] in _ROOTS else folders
-            package = [*self._namespace(folders, package[0]), *package] if package else folders
+            package = [*self.root_of(path).prefix, *package]
         parts = [*package, stem]
         if stem == "__init__" and package:
             parts.pop()
         return ".".join(parts)
 
-    def _namespace(self, folders: list[str], package: str) -> list[str]:
-        """Plain folders above a package that its importers name: ``google.cloud`` of ``google/cloud/storage``."""
-        words = ".".join([*folders, package])
-        if words not in self._namespaces:
-            ways = {".".join([*folders[n:], package]): _importing(folders[n:], package) for n in range(len(folders) + 1)}
-            texts = [self.bytes_of(p) for p in self.files if p.endswith(".py")] if folders else []
-            used = [name for name, way in ways.items() if any(way.search(t) for t in texts)]
-            self._namespaces[words] = used[0].split(".")[:-1] if used and package not in used else []
-        return self._namespaces[words]
+    def root_of(self, path: str) -> Root:
+        """What the plain folders above a file, or above its package, are to its name."""
+        folders, package = self._split(path)
+        name = package[0] if package else ""
+        owner = self._like if self._like is not self and "/".join([*folders, name]).rstrip("/") in self._like.folders else self
+        outside = next((n for n in range(len(folders)) if owner._is_package(folders[: n + 1])), len(folders))
+        return owner._roots.of(folders, outside, name, lambda: owner._stems("/".join(folders)))
+
+    def _split(self, path: str) -> tuple[list[str], list[str]]:
+        """Plain folders above a file, and packages below them."""
+        folders, package = path.split("/")[:-1], list[str]()
+        while folders and self._is_package(folders):
+            package.insert(0, folders.pop())
+        return folders, package
+
+    @cached_property
+    def folders(self) -> frozenset[str]:
+        """Folders that have files in them or below."""
+        found: set[str] = set()
+        for path in self.files:
+            while path := path.rpartition("/")[0]:
+                if path in found:
+                    break
+                found.add(path)
+        return frozenset(found)
+
+    def _stems(self, folder: str) -> list[str]:
+        """Modules of a folder that no other folder has one of that name of."""
+        return [p.rpartition("/")[2].removesuffix(".py") for p in self._lonely.get(folder, ())]
+
+    @cached_property
+    def _lonely(self) -> dict[str, list[str]]:
+        """Files that are alone in the tree with their name, by folder."""
+        by_stem: dict[str, list[str]] = {}
+        for path in self.files:
+            if path.endswith(".py"):
+                by_stem.setdefault(path.rpartition("/")[2], []).append(path)
+        found: dict[str, list[str]] = {}
+        for paths in by_stem.values():
+            if len(paths) == 1:
+                found.setdefault(paths[0].rpartition("/")[0], []).append(paths[0])
+        return found
 
     def _is_package(self, folders: list[str]) -> bool:
         if self._single:
@@ -318,14 +347,6 @@ class Tree:
                 self._sources[path] = Source(path, module, _decoded(path, self.bytes_of(path)), like.dumps)
             self._sources[path].trees.append(self)
         return self._sources[path]
-
-
-def _importing(folders: Sequence[str], package: str) -> re.Pattern[bytes]:
-    """What an import of a package in some folders looks like."""
-    above, name = r"\.".join(map(re.escape, folders)), re.escape(package)
-    whole = rf"{above}\.{name}" if folders else name
-    split = rf"|from[ \t]+{above}[ \t]+import[ \t]+[^\n]*\b{name}\b" if folders else ""
-    return re.compile(rf"(?m)^[ \t]*(?:(?:from|import)[ \t]+{whole}(?!\w){split})".encode())
 
 
 def _is(asked: Callable[[], bool]) -> bool:

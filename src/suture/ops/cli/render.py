@@ -16,7 +16,16 @@ from suture.patch import Change, Finding, Kind, Patch, Severity
 from suture.report import WIDTH
 from suture.report import words_of as finding_words
 
-__all__ = ["build_json", "build_words", "finding_words", "outcome_words", "patch_json", "patch_words", "wants_colour"]
+__all__ = [
+    "build_json",
+    "build_words",
+    "carried_json",
+    "finding_words",
+    "outcome_words",
+    "patch_json",
+    "patch_words",
+    "wants_colour",
+]
 
 _MOST_MODULES, _MOST_ERRORS = 12, 8  # on a screen
 
@@ -30,15 +39,19 @@ def build_json(patch: Patch, file: Path | None) -> dict[str, Any]:
     """What ``suture build --json`` prints."""
     return {
         "format": 1,
+        "verb": "build",
         "ok": file is not None,
         "patch_id": patch.id if file is not None else None,
         "file": str(file) if file is not None else None,
-        "carried": [_carried(c) for c in patch.changes],
+        "source": patch.meta.get("source", ""),
+        "files": [{"path": f.path, "module": f.module, "added": not f.before, "moved": list(f.moved)} for f in patch.files],
+        "carried": [carried_json(c) for c in patch.changes],
         "findings": [f.to_json() for f in (*patch.left_out, *patch.remarks)],
     }
 
 
-def _carried(change: Change) -> dict[str, Any]:
+def carried_json(change: Change) -> dict[str, Any]:
+    """One change, with the rule that was chosen for it, by whom and why."""
     row: dict[str, Any] = {"target": str(change.target), "kind": str(change.kind), "added": change.before is None}
     row |= {"file": change.target.path, "line": change.scope.line_after}
     if change.rebind:
@@ -134,7 +147,7 @@ def patch_json(patch: Patch) -> dict[str, Any]:
         "format": 1,
         "id": patch.id,
         "meta": dict(patch.meta),
-        "changes": [{**_carried(c), "before": c.before, "after": c.after} for c in patch.changes],
+        "changes": [{**carried_json(c), "before": c.before, "after": c.after} for c in patch.changes],
         "findings": [f.to_json() for f in (*patch.left_out, *patch.remarks)],
     }
 

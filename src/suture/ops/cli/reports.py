@@ -15,6 +15,7 @@ from typing import Any
 
 from suture import __version__
 from suture.ops.cli.explain import summary
+from suture.ops.cli.render import carried_json
 from suture.ops.lint import Need, Row, Verdict
 from suture.patch import Severity
 
@@ -35,10 +36,11 @@ def text(verdict: Verdict) -> str:
 
 
 def json_text(verdict: Verdict) -> str:
-    """One object; its findings have ``file``, ``line`` and ``need`` beside what those of ``build`` have."""
+    """One object, as docs/reference/operator.schema.json says."""
     findings = [{**r.finding.to_json(), "file": r.file, "line": r.line, "need": str(r.need)} for r in verdict.rows]
     row = {"format": 1, "verb": "lint", "verdict": verdict.word, "restarts": verdict.restarts, "decisions": verdict.decisions}
-    return json.dumps({**row, "carried": verdict.carried, "source": verdict.source, "findings": findings}, indent=1) + "\n"
+    row |= {"carried": verdict.carried, "changes": [carried_json(c) for c in verdict.changes], "source": verdict.source}
+    return json.dumps({**row, "findings": findings}, indent=1) + "\n"
 
 
 def github(verdict: Verdict) -> str:

@@ -8,16 +8,17 @@ import contextlib
 import os
 import posixpath
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from suture.errors import Refused
 from suture.ops.build.sources.applied import apply_diff, read_diff
 from suture.ops.build.sources.interpreter import Interpreter, this_interpreter
 from suture.ops.build.sources.layout import lay_out
-from suture.ops.build.sources.release import Fetcher, Release
+from suture.ops.build.sources.release import Fetcher, Files, Release
 from suture.ops.build.sources.repository import Repository
+from suture.ops.build.tree import Tree
 from suture.patch import Finding, Severity
 
 __all__ = ["Asked", "Sides", "opened"]
@@ -33,7 +34,7 @@ class Asked:
     Attributes:
         words: One or two: OLD NEW, TREE DIFF, a range of revisions, a revision, ``NAME==A..B``.
         repository: A folder in a git repository; None: the current one.
-        paths: What of the repository is looked at: import roots, packages, files; empty: all.
+        paths: What is looked at: import roots, packages, files, of the repository or of both trees; empty: all.
         target: Interpreter that the target runs; None: this one.
         allow_sdist: Build a release that has no wheel.
     """
@@ -60,7 +61,8 @@ class Sides:
         new: What it should run.
         said: Where they come from, if the folders don't say it themselves.
         findings: What isn't looked at.
-        origins: Path in the repository by path in the folders; empty where they come from elsewhere.
+        origins: Path in the repository or tree by path in the folders; empty where they are the same.
+        rooted: The folders are import roots by a person's word.
     """
 
     old: Path
@@ -68,6 +70,7 @@ class Sides:
     said: str = ""
     findings: tuple[Finding, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
+    rooted: bool = False
 
 
 @contextlib.contextmanager
@@ -90,7 +93,8 @@ def opened(asked: Asked, step: Step = lambda words: None) -> Iterator[Sides]:
             return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="suture-"))).resolve()
 
         if len(asked.words) == 2:
-            yield _two(asked, folder, step)
+            sides = _two(asked, folder, step)
+            yield _narrowed(sides, asked.paths, folder, step) if asked.paths else sides
         elif len(asked.words) != 1 or not asked.words[0]:
             raise Refused("bad-source", "no source is given", hint="OLD NEW, TREE DIFF, A..B, or NAME==A..B")
         elif asked.is_repository:
@@ -102,7 +106,7 @@ def opened(asked: Asked, step: Step = lambda words: None) -> Iterator[Sides]:
             old, new, said = fetcher.pair(release)
             step("unpacking")
             laid = lay_out(old, new, folder())
-            yield Sides(laid.old, laid.new, said)
+            yield Sides(laid.old, laid.new, said, rooted=True)
 
 
 def _two(asked: Asked, folder: Callable[[], Path], step: Step) -> Sides:
@@ -117,6 +121,28 @@ def _two(asked: Asked, folder: Callable[[], Path], step: Step) -> Sides:
     step(f"applying {name} to a copy of {old}")
     made, findings = apply_diff(old, read_diff(name), folder(), name=name)
     return Sides(old, made, f"diff {os.path.basename(name)}" if name != "-" else "diff", tuple(findings))
+
+
+def _narrowed(sides: Sides, paths: Sequence[str], folder: Callable[[], Path], step: Step) -> Sides:
+    """Some import roots of two trees, as one."""
+    if not sides.old.is_dir() or not sides.new.is_dir():
+        hint = "leave --path out, or give two folders"
+        raise Refused("bad-source", "--path is for folders", target=str(sides.old), hint=hint)
+    step("copying the import roots")
+    old, new = (Files(Tree(side).files) for side in (sides.old, sides.new))
+    laid = lay_out(old, new, folder(), [_plain(p, sides) for p in paths])
+    return replace(sides, old=laid.old, new=laid.new, origins=laid.origins, rooted=True)
+
+
+def _plain(path: str, sides: Sides) -> str:
+    """A path of the command line, relative to the trees; one into either of them is meant so too."""
+    for side in (sides.old, sides.new):
+        if os.path.isabs(path) and Path(path).resolve().is_relative_to(side.resolve()):
+            path = os.path.relpath(Path(path).resolve(), side.resolve())
+    path = posixpath.normpath(path.replace(os.sep, "/"))
+    if path.startswith(("../", "/")) or path == "..":
+        raise Refused("no-path", "it is outside of the trees", target=path, hint="give a folder or file, relative to both trees")
+    return "" if path == "." else path
 
 
 def _revisions(asked: Asked, folder: Callable[[], Path], step: Step) -> Sides:
@@ -135,7 +161,7 @@ def _revisions(asked: Asked, folder: Callable[[], Path], step: Step) -> Sides:
     words = "a submodule points to another commit; its files aren't looked at"
     hint = "build a patch in the submodule"
     found = tuple(Finding("not-carried", Severity.WARNING, p, words, hint) for p in pair.modules)
-    return Sides(laid.old, laid.new, pair.said, found, laid.origins)
+    return Sides(laid.old, laid.new, pair.said, found, laid.origins, rooted=bool(roots) and "" not in roots)
 
 
 def _below(repository: Repository, path: str) -> str:

@@ -26,7 +26,7 @@ from suture.ops.build.sources.command import Done, last_words, run
 from suture.ops.build.sources.interpreter import Interpreter
 from suture.ops.build.sources.layout import Snapshot, is_safe
 
-__all__ = ["Fetcher", "Release", "Wheel"]
+__all__ = ["Fetcher", "Files", "Release", "Wheel"]
 
 _PIP_TIMEOUT_S, _BUILD_TIMEOUT_S = 300.0, 1800.0
 _MOST_BYTES = 1 << 30  # unpacked
@@ -111,8 +111,8 @@ def _same(data: bytes, *, code: bool = True) -> Hashable:
 
 
 @dataclass
-class _Files:
-    """The files of an installed distribution."""
+class Files:
+    """Files that are there: of an installed distribution, or of a tree."""
 
     files: Mapping[str, Path]
     entries: Mapping[str, Hashable] = field(default_factory=dict)
@@ -167,7 +167,7 @@ class Fetcher:
         if installed is None:
             hint = f"say which interpreter: --python PATH or --pid PID, or both versions: {release.name}==A..{release.new}"
             raise Refused("not-installed", f"{release.name} isn't installed in it", target=str(self._target.path), hint=hint)
-        files = _Files(installed.files)
+        files = Files(installed.files)
         if any(p.endswith(".py") for p in files.entries):
             return files, f"{installed.version} (installed)"
         return Wheel(self._wheel(release.name, installed.version)), installed.version
