@@ -116,6 +116,13 @@ class Simulated:
         self.live.remove(patch_id)
         return self.report(patch_id, State.REVERTED)
 
+    def prepare_revert(self, patch_id: str) -> tuple[Report, Any]:
+        self.events.append(f"prepare-revert {patch_id}")
+        if patch_id not in self.live:
+            return self.report(patch_id, State.REFUSED, False), None
+        self.open += 1
+        return self.report(patch_id, State.PREPARED), _Back(self, patch_id)
+
     def status(self) -> tuple[Report, ...]:
         return tuple(self.report(i, State.COMMITTED) for i in self.live)
 
@@ -137,3 +144,9 @@ class _Ready:
     def discard(self) -> None:
         self.target.open -= 1
         self.target.events.append(f"discard {self.patch_id}")
+
+
+class _Back(_Ready):
+    def commit(self) -> Report:
+        self.target.open -= 1
+        return self.target.revert(self.patch_id)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 
 import suture
@@ -25,6 +26,8 @@ from pythons import WANTED, found
 from small_world import shrink
 
 SRC = Path(__file__).parent.parent / "src"
+hypothesis.settings.register_profile("suture", deadline=None)  # how long an example takes is the machine's business
+hypothesis.settings.load_profile("suture")
 # A shell's background job ignores the one, nohup the other, and so would all that we start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

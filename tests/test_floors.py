@@ -24,8 +24,9 @@ FLOORS = [
     {"agent", "hotfix"},
     {"__init__", "__version__"},
     {"ops.__init__", "ops.build", "ops.client"},
-    {"ops.together", "ops.lint", "ops.drift"},
-    {"ops.running"},
+    {"ops.seats", "ops.lint", "ops.drift"},
+    {"ops.standing", "ops.running"},
+    {"ops.together"},
     {"ops.cli"},
     {"__main__"},
 ]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "TWO_STEPS_BACK",
     "WIRE",
     "Commit",
     "Decoder",
@@ -34,6 +35,7 @@ __all__ = [
     "Done",
     "Drift",
     "Drifted",
+    "Drop",
     "Files",
     "FilesAnswer",
     "Hello",
@@ -45,6 +47,7 @@ __all__ = [
     "No",
     "Plan",
     "Prepare",
+    "PrepareRevert",
     "Ps",
     "PsAnswer",
     "Received",
@@ -60,7 +63,8 @@ __all__ = [
     "json_slices",
 ]
 
-WIRE: tuple[int, ...] = (1,)  # versions that this suture speaks
+WIRE: tuple[int, ...] = (1, 2)  # versions that this suture speaks; 2 has PrepareRevert and Drop
+TWO_STEPS_BACK = 2  # from this one on a revert can be prepared, and a patch that is nowhere live be dropped
 MAX_MESSAGE = 64 * 1024  # one JSON frame: a hold of the GIL of some 0.5 ms at the most
 MAX_PIECE = 1024 * 1024  # one frame of an attachment, as read
 PIECE = 64 * 1024  # the same, as written
@@ -167,6 +171,31 @@ class Revert:
     number: int
     patch_id: str
     journal: bool = True
+
+
+@record(frozen=True, slots=True)
+class PrepareRevert:
+    """
+    Look over how a live patch would be taken back, and hold that for a Commit.  Changes nothing.
+
+    Attributes:
+        patch_id: Its id, or the start of it.
+        lease_s: As in Prepare.
+        journal: The same.
+    """
+
+    number: int
+    patch_id: str
+    lease_s: float = 10.0
+    journal: bool = True
+
+
+@record(frozen=True, slots=True)
+class Drop:
+    """Write into the journal that a patch which isn't live here isn't wanted any more.  Changes nothing else."""
+
+    number: int
+    patch_id: str
 
 
 @record(frozen=True, slots=True)
@@ -289,11 +318,14 @@ class Statuses:
 
 @record(frozen=True, slots=True)
 class Shown:
-    """A patch, as it came in (attached)."""
+    """A patch, as it came in (attached), and with what it was accepted."""
 
     number: int
     size: int
     patch_id: str
+    accept: tuple[str, ...] = ()
+    partial: bool = False
+    replace: bool = False
 
 
 @record(frozen=True, slots=True)
@@ -364,8 +396,8 @@ class No:
 
 
 Message = (
-    Hello | Ps | Plan | Prepare | Renew | Commit | Discard | Revert | Status | Show | Log | Loads | Files | Drift
-    | PsAnswer | Reported | Statuses | Shown | Logged | Loaded | FilesAnswer | Drifted | Done | No
+    Hello | Ps | Plan | Prepare | Renew | Commit | Discard | Revert | PrepareRevert | Drop | Status | Show | Log | Loads | Files
+    | Drift | PsAnswer | Reported | Statuses | Shown | Logged | Loaded | FilesAnswer | Drifted | Done | No
 )  # fmt: skip
 
 _ASKED: dict[str, Any] = {
@@ -377,6 +409,8 @@ _ASKED: dict[str, Any] = {
     "commit": Commit,
     "discard": Discard,
     "revert": Revert,
+    "prepare-revert": PrepareRevert,
+    "drop": Drop,
     "status": Status,
     "show": Show,
     "log": Log,

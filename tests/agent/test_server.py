@@ -135,6 +135,65 @@ def test_two_phases(agent: Agent, caplog: pytest.LogCaptureFixture) -> None:
     assert agent.target.events[0] == "plan 1 ['accept']"
 
 
+def test_two_phases_back(agent: Agent) -> None:
+    """A revert is prepared, held and committed as a patch is; for whoever took it back its text stays, and with what it was let in."""
+    with agent.call() as call, agent.call() as other:
+        ready = call.ask(wire.Prepare, b"1", accept=("x", "y:z"), replace=True)
+        assert call.ask(wire.Commit, token=ready.token).ok
+        assert call.ask(wire.PrepareRevert, patch_id="p-7").token == ""
+        back = call.ask(wire.PrepareRevert, patch_id="p-1", lease_s=5)
+        assert (back.ok, back.state, back.lease_s, agent.target.live) == (True, "prepared", 5, ["p-1"])
+        assert "the revert of p-1" in other.ask(wire.PrepareRevert, patch_id="p-1").message
+        assert "the revert of p-1" in other.ask(wire.Ps).holder
+        assert isinstance(call.ask(wire.Discard, token=back.token), wire.Done)
+        assert call.ask(wire.Commit, token=back.token).code == "lease-over"
+        back = call.ask(wire.PrepareRevert, patch_id="p-1")
+        assert call.ask(wire.Commit, token=back.token).state == "reverted"
+        assert (agent.target.live, agent.target.open) == ([], 0)
+        shown = other.ask(wire.Show, patch_id="p-1")
+        assert (shown.accept, shown.partial, shown.replace, other.body) == (("x", "y:z"), False, True, b"1")
+    with agent.call() as later:
+        until(lambda: later.ask(wire.Show, patch_id="p-1").code == "patch-unknown" if agent.desk._texts == {} else None)
+    rows = [(r["verb"], r["state"], r.get("for"), r.get("accept"), r.get("replace")) for r in journal(agent)]
+    assert rows == [
+        ("prepare", "prepared", None, ["x", "y:z"], True),
+        ("commit", "committing", None, None, None),
+        ("commit", "committed", None, None, None),
+        ("revert", "refused", None, None, None),
+        ("prepare", "prepared", "revert", None, None),
+        ("discard", "discarded", None, None, None),
+        ("prepare", "prepared", "revert", None, None),
+        ("revert", "reverting", None, None, None),
+        ("revert", "reverted", None, None, None),
+    ]
+
+
+def test_prepared_revert_ends_with_its_lease_and_its_caller(agent: Agent) -> None:
+    """Nothing was changed, and the next may."""
+    with agent.call() as call:
+        assert call.ask(wire.Commit, token=call.ask(wire.Prepare, b"1").token).ok
+        ready = call.ask(wire.PrepareRevert, patch_id="p-1", lease_s=0.1)
+        until(lambda: agent.target.open == 0)
+        assert call.ask(wire.Commit, token=ready.token).code == "lease-over"
+    gone = agent.call()
+    gone.ask(wire.PrepareRevert, patch_id="p-1")
+    gone.sock.close()
+    until(lambda: agent.target.open == 0)
+    with agent.call() as call:
+        assert call.ask(wire.PrepareRevert, patch_id="p-1").ok
+    assert agent.target.live == ["p-1"]
+
+
+def test_dropping(agent: Agent) -> None:
+    """What isn't live here is noted as not wanted; what is live isn't."""
+    with agent.call() as call:
+        assert isinstance(call.ask(wire.Drop, patch_id="p-1"), wire.Done)
+        assert call.ask(wire.Commit, token=call.ask(wire.Prepare, b"1").token).ok
+        assert call.ask(wire.Drop, patch_id="p-1").code == "is-live"
+    assert [(r["verb"], r["state"]) for r in journal(agent)][0] == ("revert", "dropped")
+    assert agent.target.live == ["p-1"]
+
+
 def test_refusals_and_faults_are_answers(agent: Agent) -> None:
     """A refusal is a report, an error one with a name, a bug of anybody's a fault; the agent goes on."""
     with agent.call() as call:
@@ -207,7 +266,13 @@ def test_observing(make: Callable[..., Agent]) -> None:
     with agent.call() as call:
         assert call.welcome.observe
         assert call.ask(wire.Plan, b"1").ok
-        for kind, fields in ((wire.Prepare, {}), (wire.Commit, {"token": ""}), (wire.Revert, {"patch_id": "x"})):
+        for kind, fields in (
+            (wire.Prepare, {}),
+            (wire.Commit, {"token": ""}),
+            (wire.Revert, {"patch_id": "x"}),
+            (wire.PrepareRevert, {"patch_id": "x"}),
+            (wire.Drop, {"patch_id": "x"}),
+        ):
             assert call.ask(kind, **fields).code == "observe-only"
         assert call.ask(wire.Ps).observe
     assert agent.target.events == ["plan 1 []"]

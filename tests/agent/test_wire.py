@@ -28,6 +28,8 @@ asked = st.one_of(
     st.builds(wire.Commit, number, text),
     st.builds(wire.Discard, number, text),
     st.builds(wire.Revert, number, text, st.booleans()),
+    st.builds(wire.PrepareRevert, number, text, seconds, st.booleans()),
+    st.builds(wire.Drop, number, text),
     st.builds(wire.Status, number),
     st.builds(wire.Files, number),
     st.builds(wire.Show, number, text),
@@ -65,7 +67,7 @@ answered = st.one_of(
     lambda message, body: Received(replace(message, size=len(body)), body),
     st.builds(wire.Reported, number, st.just(0), st.booleans(), text, text, seconds)
     | st.builds(wire.Statuses, number, st.just(0), number)
-    | st.builds(wire.Shown, number, st.just(0), text)
+    | st.builds(wire.Shown, number, st.just(0), text, texts, st.booleans(), st.booleans())
     | st.builds(wire.Loaded, number, st.just(0), texts)
     | st.builds(wire.FilesAnswer, number, st.just(0), texts)
     | st.builds(wire.Drifted, number, st.just(0))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service import Service
+from service import Process, Service
 
 
 @pytest.fixture
@@ -16,3 +16,10 @@ def service(tmp_path: Path) -> Iterator[Service]:
     made = Service(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def parent(service: Service) -> Process:
+    """A process that has loaded everything and forks the service's processes; it has no agent."""
+    (made,) = service.start(1, "suture.status()")
+    return made

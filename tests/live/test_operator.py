@@ -97,7 +97,7 @@ def test_one_story(service: Service, tmp_path: Path) -> None:
     log = service.suture("log")
     verbs = [line.split()[2:5] for line in log.out.splitlines()[1:]]
     assert (log.code, verbs[:2]) == (0, [["commit", patch_id, "committed"], ["revert", patch_id, "reverted"]])
-    assert [v[2] for v in verbs[2:]] == ["refused"] * 2
+    assert verbs[2:] == []
     records = service.suture("log", "--json").json["records"]
     assert {r["peer_uid"] for r in records} == {os.geteuid()}
     assert [r["patch"] for r in records if "patch" in r][0].encode() == service.patch.read_bytes()
@@ -204,6 +204,80 @@ def test_all_that_had_it_have_ended(service: Service) -> None:
     (fixed,) = service.start()
     assert words([fixed]) == [NEWS]
     assert service.suture("status").code == 0
+
+
+def test_dropped_on_purpose(service: Service) -> None:
+    """Restarted to get rid of it: status names it and says how to drop it; then the journal doesn't expect it any more."""
+    early = service.start(2)
+    (shop,) = service.start(1, "install('shop')")
+    assert service.suture("apply", service.patch, "--all").code == 0
+    for process in early:
+        process.end()
+    late = service.start(2)
+    status = service.suture("status", "--service", "game")
+    patch_id = service.suture("ps", "--json").json["processes"][0]["patches"][0]
+    assert status.code == 1
+    assert f"if it was dropped on purpose: suture revert {patch_id} --service game" in " ".join(status.out.split())
+    one = service.suture("revert", "fix", "--pid", late[0].pid)
+    assert (one.code, "patch-unknown" in one.err) == (1, True)
+    assert service.suture("status", "--service", "game").code == 1
+    dropped = service.suture("revert", "fix", "--service", "game")
+    assert (dropped.code, dropped.out.startswith(f"dropped  {patch_id}  live in none of 2")) == (0, True), dropped
+    assert "its journal has now that it isn't wanted any more" in " ".join(dropped.out.split())
+    assert service.suture("status", "--service", "game").code == 0
+    assert [line.split()[2:5] for line in service.suture("log", "--service", "game").out.splitlines()][-1] == [
+        "revert",
+        patch_id,
+        "dropped",
+    ]
+    again = service.suture("revert", "fix", "--service", "game", "--json")
+    assert (again.code, again.json["dropped"]) == (1, [])
+    assert service.suture("apply", service.patch, "--service", "game").code == 0
+    for process in late:
+        process.end()
+    (last,) = service.start()
+    both = service.suture("revert", "fix", "--all", "--json")  # live in one service, expected in the other
+    assert (both.code, both.state()) == (0, {shop.pid: "reverted", last.pid: "not live"})
+    assert both.json["dropped"] == [{"service": "game", "patch_id": patch_id}]
+    assert service.suture("status").code == 0
+    assert words([shop, last]) == [OLDS] * 2
+
+
+def test_drop_where_the_journal_cannot_be_written(service: Service) -> None:
+    """Nothing is noted, so it's no: exit 1, and status goes on naming it."""
+    (early,) = service.start()
+    assert service.suture("apply", service.patch, "--all").code == 0
+    early.end()
+    (late,) = service.start()
+    journal = Path(service.run_dir, "journal", "journal.jsonl")
+    size = journal.stat().st_size
+    late.ask(f"__import__('resource').setrlimit(__import__('resource').RLIMIT_FSIZE, ({size + 20}, {size + 20}))")
+    late.ask("signal.signal(signal.SIGXFSZ, signal.SIG_IGN) and 0")
+    said = service.suture("revert", "fix", "--service", "game")
+    assert (said.code, "journal-unwritable" in said.err) == (1, True), said
+    assert service.suture("status").code == 1
+
+
+def test_accepted_patch_that_all_have_lost(service: Service) -> None:
+    """What it was let in with is in the journal, so status sees that it would go in; lines without that stay readable."""
+    (early,) = service.start()
+    kind = service.made("kind", [("def g():", "async def g():")])
+    refused = service.suture("apply", kind, "--all", "--partial", "--json")
+    findings = refused.json["processes"][0]["report"]["findings"]
+    accept = [word for code in sorted({f["code"] for f in findings if f["severity"] == "error"}) for word in ("--accept", code)]
+    assert (refused.code, bool(accept)) == (1, True)
+    assert service.suture("apply", kind, "--all", "--partial", *accept).code == 0
+    early.end()
+    service.start()
+    status = service.suture("status")
+    assert (status.code, "without it: OLD CODE" in " ".join(status.out.split())) == (1, True), status
+    records = service.suture("log", "--json").json["records"]
+    assert [(r["accept"], r["partial"]) for r in records if "accept" in r][-1] == (accept[1::2], True)
+    journal = Path(service.run_dir, "journal", "journal.jsonl")
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    journal.write_text("".join(json.dumps({k: v for k, v in row.items() if k not in ("accept", "partial")}) + "\n" for row in rows))
+    older = service.suture("status", "--json")
+    assert (older.code, older.json["remarks"], older.json["troubles"]) == (0, [], [])
 
 
 def test_parent_without_agent(service: Service) -> None:

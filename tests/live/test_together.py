@@ -6,7 +6,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -18,67 +17,28 @@ import pytest
 from service import Process, Service
 from suture import wire
 from suture.ops import together
-from suture.ops.cli import tables
 from suture.ops.client import Agent, hanging_up
-from suture.patch import load
 from waiting import until
+from watching import (
+    NEWS,
+    OLDS,
+    OTHER,
+    STEPS,
+    STOPS,
+    begun,
+    codes,
+    killing,
+    nothing_held,
+    prints,
+    states,
+    stopped,
+    taken,
+    told,
+    watched,
+    words,
+)
 
-OLDS, NEWS = ["old"], ["new"]
-OTHER = "setattr(app.f, '__code__', (lambda: ('other', 'other')).__code__)"
 LONG = bool(os.environ.get("SUTURE_LONG"))
-
-
-class Watched(Agent):
-    """An agent's connection with somebody beside it, who may do something before and after each question."""
-
-    before: Callable[[Agent, Any], object] = staticmethod(lambda agent, kind: None)
-    after: Callable[[Agent, Any], object] = staticmethod(lambda agent, kind: None)
-
-    def ask(self, kind: Any, attached: bytes = b"", **fields: Any) -> tuple[Any, bytes]:
-        self.before(self, kind)
-        try:
-            return super().ask(kind, attached, **fields)
-        finally:
-            self.after(self, kind)
-
-
-def watched(**hooks: Callable[[Agent, Any], object]) -> type[Agent]:
-    return type("Watched", (Watched,), {name: staticmethod(hook) for name, hook in hooks.items()})
-
-
-@pytest.fixture
-def parent(service: Service) -> Process:
-    """A process that has loaded everything and forks the service's processes; it has no agent."""
-    (made,) = service.start(1, "suture.status()")
-    return made
-
-
-def prints(processes: list[Process]) -> list[list[int]]:
-    return [p.ask("prints()") for p in processes]
-
-
-def codes(processes: list[Process]) -> list[list[int]]:
-    return [p.ask("codes()") for p in processes]
-
-
-def words(processes: list[Process]) -> list[list[str]]:
-    return [p.ask("words()") for p in processes]
-
-
-def nothing_held(processes: list[Process]) -> None:
-    for process in processes:
-        until(lambda: process.ask("settled()") is None, "something is still prepared")
-
-
-def told(outcome: together.Outcome, service: Service) -> str:
-    """Its words; they fit a screen."""
-    text = tables.outcome(outcome, [], load(service.patch.read_bytes()), "--service game")
-    assert [line for line in text.splitlines() if len(line) > 80] == []
-    return text
-
-
-def states(outcome: together.Outcome) -> dict[int, str]:
-    return {s.agent.pid: s.state for s in outcome.seats}
 
 
 # ---------------------------------------------------------------- one says no
@@ -183,27 +143,6 @@ def test_what_cannot_go_back_is_said(service: Service, parent: Process) -> None:
 
 # ---------------------------------------------------------------- killed processes
 
-STEPS = ("preparing", "prepared", "committing", "committed")
-
-
-def killing(victim: Process, step: str, delay_s: float) -> type[Agent]:
-    """Connections under which one process is killed at a step."""
-    asked = wire.Prepare if step.startswith("prepar") else wire.Commit
-
-    def kill() -> None:
-        time.sleep(delay_s)  # somewhere in the midst of the answer: there is no event to wait for
-        victim.kill()
-
-    def before(agent: Agent, kind: Any) -> None:
-        if agent.pid == victim.pid and kind is asked and step.endswith("ing"):
-            threading.Thread(target=kill).start()
-
-    def after(agent: Agent, kind: Any) -> None:
-        if agent.pid == victim.pid and kind is asked and step.endswith("ed"):
-            victim.kill()
-
-    return watched(before=before, after=after)
-
 
 def test_killed_at_any_step(service: Service, parent: Process, capsys: pytest.CaptureFixture[str]) -> None:
     """8 processes, kill -9 of one at a random step: every survivor is wholly old or wholly new, as the report says of each."""
@@ -249,53 +188,6 @@ def test_killed_at_any_step(service: Service, parent: Process, capsys: pytest.Ca
 
 # ---------------------------------------------------------------- the operator is stopped
 
-STOPS = """
-import json, os, resource, signal, sys, threading
-from suture import wire
-from suture.ops import client
-asked, pid = sys.argv[1], int(sys.argv[2])
-real = client.Agent.ask
-def ask(self, kind, attached=b"", **fields):
-    if kind.__name__ == asked and self.pid == pid:
-        os.kill(pid, signal.SIGSTOP)
-    answer = real(self, kind, attached, **fields)
-    open(f"{kind.__name__}.{self.pid}", "w").close()
-    return answer
-client.Agent.ask = ask
-from suture.ops.cli.main import main
-code = main(sys.argv[3:])
-if not pid:
-    sys.stdout.flush()
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    print(used.ru_maxrss / 1024, used.ru_utime + used.ru_stime, threading.active_count(), file=sys.stderr)
-sys.exit(code)
-"""
-
-
-def stopped(process: Process) -> bool:
-    return Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"T"
-
-
-def begun(service: Service, asked: str, victim: Process, others: list[Process], *more: str) -> subprocess.Popen[bytes]:
-    """An apply during which one process is stopped when it's asked something; the others have done it."""
-    running = service.popen("apply", service.patch, "--service", "game", *more, through=("-c", STOPS, asked, victim.pid))
-    until(lambda: stopped(victim))
-    until(lambda: all((service.folder / f"{asked}.{process.pid}").exists() for process in others))
-    assert words(others) == [OLDS if asked == "Prepare" else NEWS] * len(others)
-    return running
-
-
-def taken(running: subprocess.Popen[bytes]) -> None:
-    """Wait until a signal has come: two of a kind that wait are one."""
-    until(lambda: b"ShdPnd:\t0000000000000000" in Path(f"/proc/{running.pid}/status").read_bytes())
-    used = _switches(running.pid)
-    until(lambda: _switches(running.pid) > used + 4)  # and its main thread has looked up a few times since
-
-
-def _switches(pid: int) -> int:
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(text.partition("voluntary_ctxt_switches:")[2].split()[0])
-
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "hang-up"])
 def test_ctrl_c_before_the_first_switch(service: Service, parent: Process, number: int) -> None:
@@ -303,7 +195,7 @@ def test_ctrl_c_before_the_first_switch(service: Service, parent: Process, numbe
     processes = service.fork(parent, 3)
     *others, victim = processes  # the first is asked alone
     before = prints(processes)
-    running = begun(service, "Prepare", victim, others)
+    running = begun(service, "apply", "Prepare", victim, others)
     running.send_signal(number)
     said = service.said(running)
     assert (said.code, said.out) == (1, "")
@@ -321,7 +213,7 @@ def test_ctrl_c_behind_the_first_switch(service: Service, parent: Process) -> No
     processes = service.fork(parent, 3)
     victim, *others = processes
     before = codes(others)
-    running = begun(service, "Commit", victim, others, "--json")
+    running = begun(service, "apply", "Commit", victim, others, "--json")
     running.send_signal(signal.SIGINT)
     taken(running)
     running.send_signal(signal.SIGINT)
@@ -338,7 +230,7 @@ def test_ctrl_c_that_is_waited_for(service: Service, parent: Process) -> None:
     processes = service.fork(parent, 3)
     victim, *others = processes
     before = codes(processes)
-    running = begun(service, "Commit", victim, others)
+    running = begun(service, "apply", "Commit", victim, others)
     running.send_signal(signal.SIGINT)
     taken(running)
     victim.kill(signal.SIGCONT)
@@ -352,7 +244,7 @@ def test_killed_operator(service: Service, parent: Process) -> None:
     processes = service.fork(parent, 3)
     *others, victim = processes  # the first is asked alone
     before = prints(processes)
-    running = begun(service, "Prepare", victim, others)
+    running = begun(service, "apply", "Prepare", victim, others)
     running.kill()
     running.communicate()
     nothing_held(others)

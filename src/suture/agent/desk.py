@@ -24,11 +24,11 @@ from suture.agent.rundir import Identity
 from suture.engine.own import original
 from suture.engine.pace import Pace
 from suture.errors import Denied, Fault, Refused, SutureError
-from suture.record import record
+from suture.record import made_by, record
 
 TYPE_CHECKING = False  # as type checkers know it
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
     from typing import Any, Protocol
 
     from suture.difference import ModuleDrift
@@ -42,7 +42,7 @@ __all__ = ["Caller", "Desk", "Peer", "Prepared", "Target"]
 
 MAX_LEASE_S = 60.0
 PYTHON = sys.version.partition(" ")[0]
-WRITES = frozenset({wire.Prepare, wire.Renew, wire.Commit, wire.Discard, wire.Revert})
+WRITES = frozenset({wire.Prepare, wire.Renew, wire.Commit, wire.Discard, wire.Revert, wire.PrepareRevert, wire.Drop})
 
 _now: Callable[[], float] = original("time", "monotonic")
 _log = logging.getLogger("suture")
@@ -50,7 +50,7 @@ _log = logging.getLogger("suture")
 
 class Prepared(Protocol):
     """
-    A patch right before its point of no return.
+    A patch, or its revert, right before its point of no return.
 
     Made, committed and discarded in the agent's thread; in a forked child discarded in the thread that forked.
     """
@@ -73,6 +73,9 @@ class Target(Protocol):
 
     def revert(self, patch_id: str) -> Report:
         """As ``suture.revert``."""
+
+    def prepare_revert(self, patch_id: str) -> tuple[Report, Prepared | None]:
+        """The same up to the point of no return; None: refused."""
 
     def status(self) -> tuple[Report, ...]:
         """As ``suture.status``."""
@@ -108,15 +111,28 @@ class Caller(Protocol):
 
 @record(frozen=True, slots=True)
 class Held:
-    """What is prepared, and for whom."""
+    """
+    What is prepared, and for whom.
+
+    Attributes:
+        text: The patch; empty for a revert.
+        options: What it was accepted with.
+    """
 
     token: str
+    verb: str
     prepared: Prepared
     patch_id: str
     caller: Caller
     since: float
-    text: bytes
     journal: bool
+    text: bytes = b""
+    options: Mapping[str, Any] = made_by(default_factory=dict)
+
+    @property
+    def what(self) -> str:
+        """For people."""
+        return self.patch_id if self.verb == "commit" else f"the {self.verb} of {self.patch_id}"
 
 
 class Desk:
@@ -135,7 +151,8 @@ class Desk:
         self._load, self._version, self._service, self._peers, self._observe = load, version, service, peers, observe
         self._target: Target | None = None
         self._broken: SutureError | None = None
-        self._texts: dict[str, bytes] = {}
+        self._texts: dict[str, tuple[bytes, Mapping[str, Any]]] = {}  # compressed, and with what it was accepted
+        self._taken: dict[str, Caller] = {}  # what was reverted, by whom: its text stays for as long, should it have to go back
         self._over: list[str] = []
         self._said: set[str] = set()
         self.held: Held | None = None
@@ -208,8 +225,12 @@ class Desk:
             return self._drift(message, attached)
         if isinstance(message, wire.Prepare):
             return self._prepare(caller, message, attached)
+        if isinstance(message, wire.PrepareRevert):
+            return self._prepare_revert(caller, message)
         if isinstance(message, wire.Revert):
             return self._revert(caller, message)
+        if isinstance(message, wire.Drop):
+            return self._drop(caller, message)
         if isinstance(message, wire.Renew):
             self._mine(caller, message.token)
             return wire.Done(message.number, self._lease(message.lease_s)), b""
@@ -243,7 +264,7 @@ class Desk:
             peers=self._peers,
             observe=self._observe,
             patches=tuple(r.patch_id for r in reports),
-            holder=f"{held.caller.peer}, {held.patch_id}, {_now() - held.since:.1f} s" if held else "",
+            holder=f"{held.caller.peer}, {held.what}, {_now() - held.since:.1f} s" if held else "",
             failure=self.failure or "; ".join(conflicts)[:400],
         )
 
@@ -251,19 +272,34 @@ class Desk:
 
     def _prepare(self, caller: Caller, message: wire.Prepare, text: bytes) -> Answer:
         self._refuse_if_held()
-        report, prepared = self._engine().prepare(text, **_options(message))
+        options = _options(message)
+        report, prepared = self._engine().prepare(text, **options)
+        row = _row("prepare", report) | {name: value for name, value in options.items() if value}
         if prepared is None:
             with contextlib.suppress(Denied):  # nothing was changed: a full disk may not keep that from being told
-                self._note(caller, message.journal, _row("prepare", report), text)
+                self._note(caller, message.journal, row, text)
             return _reported(message.number, report)
+        held = Held(os.urandom(12).hex(), "commit", prepared, report.patch_id, caller, _now(), message.journal, text, options)
+        return self._hold(held, message, report, row)
+
+    def _prepare_revert(self, caller: Caller, message: wire.PrepareRevert) -> Answer:
+        self._refuse_if_held()
+        report, prepared = self._engine().prepare_revert(message.patch_id)
+        if prepared is None:
+            with contextlib.suppress(Denied):
+                self._note(caller, message.journal, _row("revert", report))
+            return _reported(message.number, report)
+        held = Held(os.urandom(12).hex(), "revert", prepared, report.patch_id, caller, _now(), message.journal)
+        return self._hold(held, message, report, _row("prepare", report) | {"for": "revert"})
+
+    def _hold(self, held: Held, message: wire.Prepare | wire.PrepareRevert, report: Report, row: dict[str, Any]) -> Answer:
         try:
-            self._note(caller, message.journal, _row("prepare", report), text)
+            self._note(held.caller, held.journal, row, held.text)
         except BaseException:
-            prepared.discard()
+            held.prepared.discard()
             raise
-        token = os.urandom(12).hex()
-        self.held = Held(token, prepared, report.patch_id, caller, _now(), text, message.journal)
-        return _reported(message.number, report, token, self._lease(message.lease_s))
+        self.held = held
+        return _reported(message.number, report, held.token, self._lease(message.lease_s))
 
     def _refuse_if_held(self) -> None:
         held = self.held
@@ -271,7 +307,7 @@ class Desk:
             age_s = _now() - held.since
             raise Refused(
                 "busy",
-                f"{held.caller.peer} has prepared {held.patch_id} here {age_s:.1f} s ago",
+                f"{held.caller.peer} has prepared {held.what} here {age_s:.1f} s ago",
                 hint=f"wait: it's committed, discarded, or let go in {max(0.0, self.lease_ends - _now()):.0f} s",
                 evidence={"pid": str(held.caller.peer.pid), "uid": str(held.caller.peer.uid), "age_s": f"{age_s:.1f}"},
             )
@@ -299,6 +335,12 @@ class Desk:
         """A connection has ended: what it prepared is let go."""
         if self.held is not None and self.held.caller is caller:
             self.let_go("its caller is gone")
+        for patch_id in [i for i, who in self._taken.items() if who is caller]:
+            self._forget(patch_id)
+
+    def _forget(self, patch_id: str) -> None:
+        del self._taken[patch_id]
+        self._texts.pop(patch_id, None)
 
     def let_go(self, why: str) -> None:
         """Discard what is prepared, if anything is.  *why* is for the log; "": as its caller asked."""
@@ -307,7 +349,7 @@ class Desk:
             self._over = [*self._over[-7:], held.token]
             held.prepared.discard()
             if why:
-                _log.warning("discarded %s, prepared by %s: %s; nothing was changed", held.patch_id, held.caller.peer, why)
+                _log.warning("discarded %s, prepared by %s: %s; nothing was changed", held.what, held.caller.peer, why)
             self._after(held.caller, held.journal, _bare("discard", held.patch_id, "discarded", "ok", why))
 
     def forked(self) -> None:
@@ -316,23 +358,38 @@ class Desk:
         self.since = _now()
         if held is not None:
             held.prepared.discard()
+        for patch_id in list(self._taken):
+            self._forget(patch_id)
 
     def _commit(self, held: Held, number: int) -> Answer:
-        self._note(held.caller, held.journal, _bare("commit", held.patch_id, "committing"))
+        doing = "committing" if held.verb == "commit" else "reverting"
+        self._note(held.caller, held.journal, _bare(held.verb, held.patch_id, doing))
         self.held = None  # from here on it's the engine's to finish; a caller that goes away doesn't matter any more
-        report = self._do(held.caller, held.journal, "commit", held.patch_id, held.prepared.commit)
-        if report.ok:
-            self._texts[report.patch_id] = zlib.compress(held.text, 1)
+        report = self._do(held.caller, held.journal, held.verb, held.patch_id, held.prepared.commit)
+        if report.ok and held.verb == "revert":
+            self._taken[report.patch_id] = held.caller
+        elif report.ok:
+            self._texts[report.patch_id] = zlib.compress(held.text, 1), held.options
+            self._taken.pop(report.patch_id, None)
         return _reported(number, report)
 
     def _revert(self, caller: Caller, message: wire.Revert) -> Answer:
+        """In one step, for operators of wire version 1."""
         self._refuse_if_held()
         engine = self._engine()
         self._note(caller, message.journal, _bare("revert", message.patch_id, "reverting"))
         report = self._do(caller, message.journal, "revert", message.patch_id, lambda: engine.revert(message.patch_id))
         if report.ok:
+            self._taken.pop(report.patch_id, None)
             self._texts.pop(report.patch_id, None)
         return _reported(message.number, report)
+
+    def _drop(self, caller: Caller, message: wire.Drop) -> Answer:
+        if message.patch_id in {r.patch_id for r in self._engine().status()}:
+            raise Refused("is-live", f"{message.patch_id} is live here by now", hint="revert it once more")
+        self._note(caller, True, _bare("revert", message.patch_id, "dropped", "ok", "it's nowhere live, and isn't to be missed"))
+        _log.warning("%s isn't live here, and isn't wanted any more, says %s", message.patch_id, caller.peer)
+        return wire.Done(message.number), b""
 
     def _do(self, caller: Caller, journal: bool, verb: str, patch_id: str, work: Callable[[], Report]) -> Report:
         """What changes the process, with what came of it in the log and, as far as that is possible, in the journal."""
@@ -369,7 +426,8 @@ class Desk:
                 f"{'no' if not found else 'more than one'} patch that came in through this agent is called {message.patch_id!r}",
                 hint="the ids are in status; a patch that the program applied by itself is shown from its file",
             )
-        return wire.Shown(message.number, 0, found[0]), zlib.decompress(self._texts[found[0]])
+        text, options = self._texts[found[0]]
+        return wire.Shown(message.number, 0, found[0], **options), zlib.decompress(text)
 
     def _files(self, number: int) -> Answer:
         rows = self._engine().files()

@@ -32,7 +32,7 @@ from suture.patch import Finding, Patch, Severity
 from suture.record import replace
 from suture.report import Process, Report, Row, State
 
-__all__ = ["Engine", "Prepared", "engine", "load_the_rest", "unexpected"]
+__all__ = ["Engine", "Prepared", "PreparedRevert", "engine", "load_the_rest", "unexpected"]
 
 AFTER_IMPORT_S = 2.0  # an import waits that long for another transaction, and goes on without the fix
 _MARK = "_suture_in_this_process"
@@ -102,6 +102,26 @@ class Engine:
         self._drain(report, old, pace)
         pace.measure(report)
         return report
+
+    def prepare_revert(self, patch_id: str) -> tuple[Report, PreparedRevert | None]:
+        """
+        Do all of a revert that can fail, and write nothing.
+
+        Returns:
+            A report in state "prepared" with what takes it back; or a refusal and None.
+        """
+        pace = Pace()
+        with self._only_one() as free:
+            if not free:
+                return refusal(patch_id, [_busy()], pace), None
+            try:
+                applied = self._find(patch_id)
+                refuse_revert(applied)
+                report = Revert(self.stack, applied, pace, lambda _: None).look(VERSION)
+            except SutureError as error:
+                return refusal(patch_id, [Finding.of(error)], pace), None
+        pace.measure(report)
+        return report, PreparedRevert(self, report.patch_id)
 
     # ------------------------------------------------------------ is it what we think
 
@@ -326,6 +346,22 @@ class Prepared:
             transaction = self._waiting.pop()
             transaction.applied.move(State.REFUSED)
             transaction.let_go()
+
+
+class PreparedRevert:
+    """
+    A revert that was looked over.  Holds nothing: ``commit`` looks once more, since the program and its imports have gone on.
+    """
+
+    def __init__(self, engine: Engine, patch_id: str) -> None:
+        self._engine, self._patch_id = engine, patch_id
+
+    def commit(self) -> Report:
+        """Take it back; a refusal is a report, and nothing was changed."""
+        return self._engine.revert(self._patch_id)
+
+    def discard(self) -> None:
+        """Forget it; nothing was changed."""
 
 
 @contextlib.contextmanager

@@ -85,6 +85,40 @@ class Revert:
     def __init__(self, stack: list[Applied], applied: Applied, pace: Pace, on_step: Step) -> None:
         self.stack, self.applied, self.pace, self.step = stack, applied, pace, on_step
 
+    def look(self, version: str) -> Report:
+        """
+        Work out all that ``run`` would do, and write nothing.
+
+        Raises:
+            Refused: as ``run``.
+        """
+        findings: list[Finding] = []
+        stage, back, _ = self._worked_out(findings)
+        let_go((stage.stores, stage.guards, back.put), self.pace)
+        return Report(
+            self.applied.patch_id,
+            True,
+            State.PREPARED,
+            Process.here(version),
+            findings=order(findings),
+            phase_ms=self.pace.phase_ms,
+            meta=self.applied.meta,
+        )
+
+    def _worked_out(self, findings: list[Finding]) -> tuple[Stage, Back, list[Applied]]:
+        """What is to be written, where functions go, and the patches beneath."""
+        with self.pace.phase("resolve"):
+            self.step("resolve")
+            self._beneath()
+            stage = Stage("revert")
+            back = put_back(self.applied, self.stack, stage, findings.append, self.pace)
+            findings += [left_behind(path) for path, _ in back.left]
+            beneath = self.stack[: self.stack.index(self.applied)]
+        with self.pace.phase("guard"):
+            self.step("guard")
+            hooks.probe()
+        return stage, back, beneath
+
     def run(self, version: str) -> tuple[Report, list[types.CodeType]]:
         """
         Put everything back in one step.
@@ -96,16 +130,7 @@ class Revert:
             Refused: beneath, changed-since.  Nothing was changed.
         """
         findings: list[Finding] = []
-        with self.pace.phase("resolve"):
-            self.step("resolve")
-            self._beneath()
-            stage = Stage("revert")
-            back = put_back(self.applied, self.stack, stage, findings.append, self.pace)
-            findings += [left_behind(path) for path, _ in back.left]
-            beneath = self.stack[: self.stack.index(self.applied)]
-        with self.pace.phase("guard"):
-            self.step("guard")
-            hooks.probe()
+        stage, back, beneath = self._worked_out(findings)
         stays = {id(s.new) for s in stage.stores}  # inner code that was the same before
         old = [g.was for g in stage.guards if type(g.was) is types.CodeType and id(g.was) not in stays]
         with self.pace.phase("commit"):

@@ -101,6 +101,8 @@ class Agent:
 
     Attributes:
         closed: We hung up.
+        hello: What it said first.
+        version: Of the wire, in which both go on.
     """
 
     def __init__(self, entry: rundir.Entry, version: str) -> None:
@@ -127,7 +129,7 @@ class Agent:
                 raise _error(answer)
             if not isinstance(answer, wire.Hello):
                 raise Lost("no hello came back")
-            wire.agree(wire.WIRE, answer)
+            self.version = wire.agree(wire.WIRE, answer)
             self.hello = answer
             self._socket.settimeout(ANSWER_S)
         except BaseException:

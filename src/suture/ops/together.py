@@ -5,160 +5,32 @@ One verb in many processes: all of them, or none.
                             | no: discard everywhere; nothing was changed
                                         | one says no: those that have switched go back
 
-Rule 1: no process switches before every process is ready to.
-Rule 2: every process that was asked has a seat in the outcome, whatever became of it.
-Rule 3: the exit code is worked out from the seats alone.
+Rule: no process switches before every process is ready to, be it to a patch or back from one.
 
-Prints nothing.  A process that has ended can't run anything, so it holds nobody up; but it is said.
+Prints nothing.
 """
 
 from __future__ import annotations
 
-import json
 import random
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from suture import wire
-from suture.agent.journal import lines_of
-from suture.errors import Fault, SutureError
-from suture.ops.client import Agent, Lost, Trouble
+from suture.errors import Refused, SutureError
+from suture.ops import standing
+from suture.ops.client import Agent, Lost
+from suture.ops.seats import LISTEN_S, OK, Outcome, Seat, Stop, asked, codes_of, each, said
 
-__all__ = ["Outcome", "Seat", "Stop", "apply", "deployed", "not_asked", "outlived", "plan", "revert", "status"]
+__all__ = ["apply", "not_asked", "plan", "revert"]
 
 LEASE_S = 10.0
 _RENEW_S = 3.0
-_JOURNAL_LINES = 500
-_MOST_AT_ONCE = 64
-_LISTEN_S = 0.05  # how soon Ctrl-C is heard
 _TRIES = 3  # where another operator has prepared
 _BACK_TRIES = 40  # the same for what has to go back: longer than a lease
-OK, NO, MIXED = 0, 1, 2
-_CHANGES = frozenset({wire.Commit, wire.Revert})  # the messages after which a process may be another than before
-
-# What a process can end as, and whether it is then as it was before.
-STATES: Mapping[str, bool] = {
-    "live": False,  # switched by this command
-    "live already": True,  # there was nothing to do
-    "reverted": False,
-    "not live": True,  # nothing to take back
-    "would go in": True,
-    "refused": True,
-    "discarded": True,  # was ready, but another one wasn't
-    "not asked": True,  # another one that was meant can't be asked
-    "put back": True,  # had switched, and was taken back
-    "still live": False,  # had switched, was to go back, and said no
-    "ended": True,  # the process is no more
-    "unknown": False,
-}
-
-
-@dataclass
-class Seat:
-    """
-    One process and what became of it.
-
-    Attributes:
-        state: A key of STATES; "" while it's asked.
-        report: Its last report, as JSON.
-        error: Why it said no, or what is known, if there is no report.
-        ran: A statement of the patch ran there, and what it did stays, whatever the state.
-    """
-
-    agent: Agent
-    state: str = ""
-    report: dict[str, Any] | None = None
-    error: dict[str, str] | None = None
-    ran: bool = False
-    token: str = field(default="", repr=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        row: dict[str, Any] = {"pid": self.agent.pid, "service": self.agent.hello.service, "state": self.state}
-        return row | {"report": self.report, "error": self.error, "ran": self.ran}
-
-
-@dataclass
-class Outcome:
-    """
-    What came of one verb.
-
-    Attributes:
-        verb: Which.
-        seats: One a process, by pid.
-        prepared_s: Seconds until the last one was ready.
-        interrupted: Ctrl-C came before the end.
-    """
-
-    verb: str
-    seats: list[Seat]
-    prepared_s: float = 0.0
-    interrupted: bool = False
-
-    @property
-    def patch_id(self) -> str:
-        """Of the first report that names one."""
-        return next((s.report["patch_id"] for s in self.seats if s.report and s.report["patch_id"]), "")
-
-    def having(self, *states: str) -> list[Seat]:
-        """Seats in one of these states."""
-        return [s for s in self.seats if s.state in states]
-
-    def exit_code(self) -> int:
-        """0: what was asked holds in every process asked; 1: no, and every process is as before; 2: anything else."""
-        wanted = {"apply": ("live", "live already"), "revert": ("reverted", "not live"), "plan": ("would go in", "live already")}
-        if len(self.having(*wanted[self.verb])) == len(self.seats):
-            return OK if self.seats else NO
-        return NO if all(STATES[s.state] and not s.ran for s in self.seats) else MIXED
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        return {
-            "patch_id": self.patch_id,
-            "prepared_s": round(self.prepared_s, 3),
-            "interrupted": self.interrupted,
-            "processes": [s.to_json() for s in self.seats],
-        }
-
-
-# ---------------------------------------------------------------- verbs
-
-
-class Stop:
-    """
-    Ctrl-C (a hang-up, a SIGTERM), for the length of a ``with``: told to whoever looks, never an exception in the midst of things.
-
-    So it may come at any moment: between two steps it would leave half of a service switched, and nobody to say so.  Only the
-    main thread of a program gets signals; elsewhere this does nothing.
-
-    Attributes:
-        came: How often.
-    """
-
-    def __init__(self) -> None:
-        self.came = 0
-        self._was: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Stop:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                if signal.getsignal(number) not in (signal.SIG_IGN, None):  # nohup is to hold
-                    self._was[number] = signal.signal(number, self._heard)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, was in self._was.items():
-            signal.signal(number, was)
-        self._was.clear()
-
-    def _heard(self, *_: object) -> None:
-        self.came += 1
 
 
 def plan(agents: Sequence[Agent], patch: bytes, **options: Any) -> Outcome:
@@ -166,18 +38,18 @@ def plan(agents: Sequence[Agent], patch: bytes, **options: Any) -> Outcome:
     outcome = Outcome("plan", [Seat(a) for a in agents])
 
     def ask(seat: Seat) -> None:
-        answer = _asked(seat, wire.Plan, patch, **options)
+        answer = asked(seat, wire.Plan, patch, **options)
         if answer is not None:
             seat.state = "would go in" if answer.ok else "refused"
 
     with Stop() as stop:
-        outcome.interrupted = not _each(outcome.seats, ask, stop, hang_up_at=1)
+        outcome.interrupted = not each(outcome.seats, ask, stop, hang_up_at=1)
     return outcome
 
 
-def not_asked(agents: Sequence[Agent]) -> Outcome:
-    """What comes of an apply where some that are meant can't be asked: they can't be prepared, so nobody is."""
-    return Outcome("apply", [Seat(a, "not asked") for a in agents])
+def not_asked(agents: Sequence[Agent], verb: str = "apply", patch_id: str = "") -> Outcome:
+    """What comes of it where some that are meant can't be asked: they can't be prepared, so nobody is."""
+    return Outcome(verb, [Seat(a, "not asked") for a in agents], asked_id=patch_id)
 
 
 def apply(agents: Sequence[Agent], patch: bytes, *, journal: bool = True, stop: Stop | None = None, **options: Any) -> Outcome:
@@ -195,10 +67,9 @@ def apply(agents: Sequence[Agent], patch: bytes, *, journal: bool = True, stop: 
         options: As for ``suture.apply``.
     """
     outcome = Outcome("apply", [Seat(a) for a in agents])
-    start = time.monotonic()
 
     def prepare(seat: Seat) -> None:
-        answer = _asked(seat, wire.Prepare, patch, lease_s=LEASE_S, journal=journal, **options)  # can't have switched anything
+        answer = asked(seat, wire.Prepare, patch, lease_s=LEASE_S, journal=journal, **options)  # can't have switched anything
         if answer is None:
             return
         seat.token = answer.token
@@ -206,229 +77,100 @@ def apply(agents: Sequence[Agent], patch: bytes, *, journal: bool = True, stop: 
 
     with nullcontext(stop) if stop is not None else Stop() as heard:
         with _kept(outcome.seats):
-            for tries in range(_TRIES, 0, -1):
-                todo = [s for s in outcome.seats if not s.state]
-                # Two operators meet at the first: who has it goes on, and they don't stop each other at two others.
-                outcome.interrupted = not _each(todo[:1], prepare, heard, hang_up_at=1)
-                if not outcome.interrupted and not any(_said(s) == "busy" for s in todo[:1]):
-                    outcome.interrupted = not _each(todo[1:], prepare, heard, hang_up_at=1)
-                if outcome.interrupted or not outcome.having("refused", "unknown"):
-                    break
-                _discard(outcome.seats)
-                if tries == 1 or not _only_busy(outcome) or not _rested(heard):
-                    break
-                for seat in outcome.having("refused", "discarded"):
-                    seat.state, seat.error, seat.report = "", None, None
-            outcome.prepared_s = time.monotonic() - start
-            if outcome.interrupted or outcome.having("refused", "unknown"):
-                _discard(outcome.seats)
+            if not _all_ready(outcome, prepare, heard):
                 return outcome
-            outcome.interrupted = not _each([s for s in outcome.seats if s.token], _commit, heard, hang_up_at=2)
+            outcome.interrupted = not each(outcome.ready(), lambda seat: _commit(seat, "live"), heard, hang_up_at=2)
         if outcome.interrupted or outcome.having("refused", "unknown"):
             _take_back(outcome.seats, journal, heard)
     return outcome
 
 
+def revert(
+    agents: Sequence[Agent], patch_id: str, *, journal: bool = True, drop: bool = False, stop: Stop | None = None
+) -> Outcome:
+    """
+    Take a patch back in all that have it, or in none; who doesn't have it is left out.
+
+    Ctrl-C before the first switch changes nothing.  Behind it all that are ready go on: all were told at once, and a service
+    that has gone back by half is what nobody wants; a second one hangs up on those that don't answer.  Should one say no behind
+    the first switch, those that have gone back get the patch again.
+
+    Args:
+        agents: Who.
+        patch_id: Its id, or the start of it.
+        journal: False: go on where it can't be written.
+        drop: A service in which it's live nowhere, and whose journal has it as live: note there that it isn't wanted any more.
+        stop: What Ctrl-C is told to; None: one of its own.
+    """
+    outcome = Outcome("revert", [Seat(a) for a in agents], asked_id=patch_id)
+    with nullcontext(stop) if stop is not None else Stop() as heard:
+        if _who_has_it(outcome, heard):
+            with _kept(outcome.seats):
+                if not _all_ready(outcome, lambda seat: _prepare_back(seat, outcome.asked_id, journal), heard):
+                    return outcome
+                # An old agent can't be prepared: it goes first, while all others can still be let go.
+                old = [s for s in outcome.seats if not s.state and not s.token]
+                each(old, lambda seat: _in_one_step(seat, outcome.asked_id, journal, heard), heard, hang_up_at=2)
+                if outcome.having("refused", "unknown"):
+                    _discard(outcome.seats)
+                each(outcome.ready(), lambda seat: _commit(seat, "reverted"), heard, hang_up_at=2)
+            outcome.interrupted = heard.came > 0
+            if outcome.having("refused", "unknown"):
+                _have_it_again(outcome, journal, heard)
+        if outcome.exit_code() == OK and drop:
+            _drop(outcome)
+            for seat in outcome.having("not live") if outcome.dropped else ():
+                seat.error = None
+    if outcome.seats and not outcome.dropped and len(outcome.having("not live")) == len(outcome.seats):
+        for seat in outcome.seats:  # nobody has it: a name that was mistyped isn't a success
+            seat.state = "refused"
+    return outcome
+
+
+# ---------------------------------------------------------------- steps
+
+
+def _all_ready(outcome: Outcome, prepare: Callable[[Seat], None], stop: Stop) -> bool:
+    """Prepare all that have no state yet; False: one isn't ready, and all have been let go.  Within ``_kept``."""
+    start = time.monotonic()
+    for tries in range(_TRIES, 0, -1):
+        todo = [s for s in outcome.seats if not s.state]
+        # Two operators meet at the first: who has it goes on, and they don't stop each other at two others.
+        outcome.interrupted = not each(todo[:1], prepare, stop, hang_up_at=1)
+        if not outcome.interrupted and not any(said(s) == "busy" for s in todo[:1]):
+            outcome.interrupted = not each(todo[1:], prepare, stop, hang_up_at=1)
+        if outcome.interrupted or not outcome.having("refused", "unknown"):
+            break
+        _discard(outcome.seats)
+        if tries == 1 or not _only_busy(outcome) or not _rested(stop):
+            break
+        for seat in outcome.having("refused", "discarded"):
+            seat.state, seat.error, seat.report = "", None, None
+    outcome.prepared_s = time.monotonic() - start
+    ready = not outcome.interrupted and not outcome.having("refused", "unknown")
+    if not ready:
+        _discard(outcome.seats)
+    return ready
+
+
 def _only_busy(outcome: Outcome) -> bool:
     """True if nothing stands in the way but another operator."""
-    return all(_said(s) == "busy" for s in outcome.having("refused", "unknown"))
-
-
-def _said(seat: Seat) -> str:
-    """Code of what it said no with, without a report."""
-    return seat.error["code"] if seat.error is not None else ""
+    return all(said(s) == "busy" for s in outcome.having("refused", "unknown"))
 
 
 def _rested(stop: Stop) -> bool:
     """Give the other one time to end; of two that have stopped each other, one comes back first.  False: Ctrl-C came."""
     limit, before = time.monotonic() + random.uniform(0.1, 0.8), stop.came
     while time.monotonic() < limit and stop.came == before:
-        time.sleep(_LISTEN_S)
+        time.sleep(LISTEN_S)
     return stop.came == before
 
 
-def _reverted(seat: Seat, patch_id: str, journal: bool, stop: Stop, tries: int) -> Any:
-    """As ``_asked``; one that another operator has prepared something in is asked again."""
-    answer = _asked(seat, wire.Revert, patch_id=patch_id, journal=journal)
-    while _said(seat) == "busy" and (tries := tries - 1) > 0 and _rested(stop):
-        answer = _asked(seat, wire.Revert, patch_id=patch_id, journal=journal)
-    return answer
-
-
-def revert(agents: Sequence[Agent], patch_id: str, *, journal: bool = True, stop: Stop | None = None) -> Outcome:
-    """Take a patch back in each that has it.  Ctrl-C waits for those that are at it; a second one hangs up."""
-    outcome = Outcome("revert", [Seat(a) for a in agents])
-
-    def ask(seat: Seat) -> None:
-        if (answer := _reverted(seat, patch_id, journal, heard, _TRIES)) is not None:
-            codes = {f["code"] for f in (seat.report or {}).get("findings", ())}
-            seat.state = "reverted" if answer.ok else "not live" if codes == {"patch-unknown"} else "refused"
-
-    with nullcontext(stop) if stop is not None else Stop() as heard:
-        outcome.interrupted = not _each(outcome.seats, ask, heard, hang_up_at=2)
-    if outcome.seats and len(outcome.having("not live")) == len(outcome.seats):
-        for seat in outcome.seats:  # nobody has it: a name that was mistyped isn't a success
-            seat.state = "refused"
-    return outcome
-
-
-def status(agents: Sequence[Agent]) -> tuple[list[tuple[wire.PsAnswer, list[dict[str, Any]]]], list[Trouble]]:
-    """
-    Facts and reports of each.
-
-    Returns:
-        By pid (no reports where the engine can't be asked; the facts say why), and who didn't answer.  One that has ended
-        is in neither.
-    """
-    rows: dict[int, tuple[wire.PsAnswer, list[dict[str, Any]]]] = {}
-    troubles: list[Trouble] = []
-
-    def ask(seat: Seat) -> None:
-        agent = seat.agent
-        try:
-            facts, _ = agent.ask(wire.Ps)
-            rows[id(agent)] = facts, []
-            _, attached = agent.ask(wire.Status)
-            rows[id(agent)] = facts, json.loads(attached or b"[]")
-        except Lost as error:
-            if not _has_ended(agent):
-                words = f"the connection was lost: {error}"
-                troubles.append(Trouble(agent.pid, agent.hello.service, "lost", words, "ask again; see the program's log"))
-            rows.pop(id(agent), None)
-        except SutureError as error:
-            if id(agent) not in rows or not rows[id(agent)][0].failure:
-                troubles.append(Trouble(agent.pid, agent.hello.service, error.code, error.message, error.hint))
-
-    with Stop() as stop:
-        _each([Seat(a) for a in agents], ask, stop, hang_up_at=1)
-    return [rows[id(a)] for a in agents if id(a) in rows], troubles
-
-
-def deployed(agents: Sequence[Agent], lacking: Sequence[tuple[int, int, str]]) -> frozenset[tuple[int, str]]:
-    """
-    Who has a patch's code without the patch: it was started from source that holds the fix.
-
-    Args:
-        lacking: Each (pid that lacks it, pid that has it, patch id).
-
-    Returns:
-        Each (pid, patch id).
-    """
-    by_pid = {a.pid: a for a in agents}
-    found: set[tuple[int, str]] = set()
-    for pid, having, patch_id in lacking:
-        with suppress(Lost, SutureError, KeyError):  # whoever doesn't answer stays named
-            text = by_pid[having].ask(wire.Show, patch_id=patch_id)[1]
-            if _would_be(by_pid[pid], text) == {"already-fixed"}:
-                found.add((pid, patch_id))
-    return frozenset(found)
-
-
-def outlived(
-    agents: Sequence[Agent], rows: Sequence[tuple[wire.PsAnswer, list[dict[str, Any]]]]
-) -> tuple[dict[int, tuple[str, int]], list[Trouble]]:
-    """
-    Who came after all those in which a patch was live, and runs the code from before it.
-
-    Asked of services in which nothing is live, though their journal has a patch that was committed and not taken back.  One
-    that it would go into now runs the old code; one that was started from source with the fix, or from other code, doesn't.
-
-    Returns:
-        By pid, the last such patch and how many processes had it; and who couldn't be asked.
-    """
-    by_pid = {a.pid: a for a in agents}
-    services: dict[str, list[int]] = {}
-    for facts, _ in rows:
-        if not facts.failure:  # that is said anyway
-            services.setdefault(facts.service, []).append(facts.pid)
-    found: dict[int, tuple[str, int]] = {}
-    troubles: list[Trouble] = []
-    for service in sorted(services.keys() - {facts.service for facts, reports in rows if reports}):
-        patch_id, text, had = "", b"", 0
-        for pid in services[service]:
-            agent = by_pid[pid]
-            try:
-                if pid == services[service][0]:  # one journal a service
-                    records = lines_of(agent.ask(wire.Log, last=_JOURNAL_LINES)[1]).records
-                    patch_id, text, had = _last_live([r for r in records if r.get("service") == service])
-                if text and "planned" in _would_be(agent, text):
-                    found[pid] = patch_id, had
-            except (Lost, SutureError) as error:
-                code, hint = (error.code, error.hint) if isinstance(error, SutureError) else ("lost", "ask again; see its log")
-                troubles.append(Trouble(pid, service, code, str(error), hint))
-    return found, troubles
-
-
-def _would_be(agent: Agent, text: bytes) -> set[str]:
-    """States that a plan of the patch gives its changes; none if it's refused there."""
-    answer, attached = agent.ask(wire.Plan, text, partial=True)  # whatever it leaves out, it was live
-    changed = json.loads(attached or b"{}").get("changed", ())
-    return {row["status"] for row in changed} if answer.ok else set()
-
-
-def _last_live(records: Sequence[Mapping[str, Any]]) -> tuple[str, bytes, int]:
-    """The patch that was committed last and not taken back, its text, and in how many it was; or "", b"", 0."""
-    texts: dict[str, bytes] = {}
-    live: dict[str, set[Any]] = {}
-    for record in records:
-        verb, patch_id, state = (str(record.get(key, "")) for key in ("verb", "patch_id", "state"))
-        if isinstance(text := record.get("patch"), str):
-            texts[patch_id] = text.encode("utf-8", "surrogatepass")
-        if (verb, state) == ("commit", "committed"):
-            live.setdefault(patch_id, set()).add(record.get("pid"))
-        elif (verb, state) == ("revert", "reverted"):
-            live.pop(patch_id, None)  # somebody wanted it out: who has ended since is forgotten
-    last = next(reversed(live), "")
-    return last, texts.get(last, b""), len(live.get(last, ()))
-
-
-# ---------------------------------------------------------------- steps
-
-
-def _asked(seat: Seat, kind: Any, attached: bytes = b"", **fields: Any) -> Any:
-    """An answer with its report in the seat; None if there was none, and then the seat says why."""
-    try:
-        answer, body = seat.agent.ask(kind, attached, **fields)
-    except Lost as error:
-        _lost(seat, error, kind in _CHANGES)
-        return None
-    except SutureError as error:
-        seat.state = "unknown" if isinstance(error, Fault) and kind in _CHANGES else "refused"
-        seat.error = {"code": error.code, "target": error.target, "message": error.message, "hint": error.hint}
-        return None
-    seat.report = json.loads(body) if body else None
-    seat.ran = seat.ran or any(f["code"] == "ran-once" for f in (seat.report or {}).get("findings", ()))
-    seat.error = None
-    return answer
-
-
-def _lost(seat: Seat, error: Lost, changes: bool) -> None:
-    if seat.agent.closed and not changes:
-        seat.state = "discarded"  # interrupted: hanging up discards
-        return
-    if _has_ended(seat.agent):
-        seat.state, words, hint = "ended", "the process has ended", ""
-    elif changes:
-        seat.state, words = "unknown", f"the connection was lost: {error}"
-        hint = f"it may run the old code or the new: suture status --pid {seat.agent.pid}"
-    else:
-        seat.state, words, hint = "refused", f"the connection was lost: {error}", "ask again; see the program's log"
-    seat.error = {"code": "lost", "target": "", "message": words, "hint": hint}
-
-
-def _has_ended(agent: Agent) -> bool:
-    """A killed process may be there for some moments more."""
-    limit = time.monotonic() + 1.0
-    while not (gone := agent.ended()) and time.monotonic() < limit:
-        time.sleep(0.02)
-    return gone
-
-
-def _commit(seat: Seat) -> None:
-    answer = _asked(seat, wire.Commit, token=seat.token)
+def _commit(seat: Seat, done: str) -> None:
+    answer = asked(seat, wire.Commit, token=seat.token)
     seat.token = ""
     if answer is not None:
-        seat.state = "live" if answer.ok else "refused"
+        seat.state = done if answer.ok else "refused"
 
 
 def _discard(seats: Sequence[Seat]) -> None:
@@ -441,42 +183,152 @@ def _discard(seats: Sequence[Seat]) -> None:
             seat.state = "discarded"
 
 
+def _insisting(ask: Callable[[bool], Any], seat: Seat, journal: bool, stop: Stop, tries: int) -> Any:
+    """What has to go back: asked again where another operator has prepared, and without the journal where it can't be written."""
+    answer = ask(journal)
+    while said(seat) == "busy" and (tries := tries - 1) > 0 and _rested(stop):
+        answer = ask(journal)
+    if said(seat) == "journal-unwritable" and journal and tries > _TRIES:
+        return _insisting(ask, seat, False, stop, tries)  # not now
+    return answer
+
+
 def _take_back(seats: Sequence[Seat], journal: bool, stop: Stop) -> None:
+    """An apply that was stopped behind its first switch: back to the code before."""
+
     def ask(seat: Seat) -> None:
-        if seat.state != "live" or seat.report is None:
+        patch_id = (seat.report or {}).get("patch_id", "")
+        if seat.state != "live" or not patch_id:
             return
-        patch_id = seat.report["patch_id"]
-        answer = _reverted(seat, patch_id, journal, stop, _BACK_TRIES)
-        if _said(seat) == "journal-unwritable":  # not now
-            answer = _reverted(seat, patch_id, False, stop, _BACK_TRIES)
+        answer = _insisting(lambda j: asked(seat, wire.Revert, patch_id=patch_id, journal=j), seat, journal, stop, _BACK_TRIES)
         if answer is not None:
             seat.state = "put back" if answer.ok else "still live"
         elif seat.state == "refused":
             seat.state = "still live"
 
-    _each(seats, ask, stop, hang_up_at=stop.came + 2)
+    each(seats, ask, stop, hang_up_at=stop.came + 2)
 
 
-def _each(seats: Sequence[Seat], work: Callable[[Seat], None], stop: Stop, *, hang_up_at: int) -> bool:
-    """
-    Do it for all at once, and wait for what has begun.
+# ---------------------------------------------------------------- the steps of a revert
 
-    Returns:
-        False if Ctrl-C came.  At the *hang_up_at*-th those that haven't answered are hung up on (an agent discards then).
-    """
-    if not seats:
-        return not stop.came
-    with ThreadPoolExecutor(min(len(seats), _MOST_AT_ONCE), thread_name_prefix="suture") as pool:
-        futures = {pool.submit(work, seat): seat for seat in seats}
-        left = set(futures)
-        while left:
-            done, left = wait(left, _LISTEN_S)
-            for future in done:
-                future.result()
-            if stop.came >= hang_up_at:
-                for future in left:
-                    futures[future].agent.close()
-    return not stop.came
+
+def _who_has_it(outcome: Outcome, stop: Stop) -> bool:
+    """Find out which patch is meant, and tell apart who doesn't have it; False: nothing to take back, or it can't be told which."""
+    facts: dict[int, wire.PsAnswer] = {}
+
+    def ask(seat: Seat) -> None:
+        if (answer := asked(seat, wire.Ps)) is not None:
+            facts[id(seat)] = answer
+
+    outcome.interrupted = not each(outcome.seats, ask, stop, hang_up_at=1)
+    if outcome.interrupted or outcome.having("refused"):
+        _discard(outcome.seats)
+        return False
+    name = outcome.asked_id
+    live = {patch_id for f in facts.values() for patch_id in f.patches}
+    meant = sorted({name} & live or {i for i in live if i.startswith(name)})
+    if len(meant) == 1:
+        outcome.asked_id = meant[0]
+    for seat in outcome.seats:
+        fact = facts.get(id(seat))
+        if fact is not None and not seat.state and not (fact.failure or {*meant} & {*fact.patches}):
+            seat.state = "not live"
+    if len(meant) == 1:
+        return True
+    for seat in outcome.seats if meant else outcome.seats[:1]:
+        how_many, there = ("more than one", ", ".join(meant)) if meant else ("no", ", ".join(sorted(live)) or "none")
+        words = f"{how_many} live patch of these processes is called {name!r}; live: {there}"
+        seat.error = _word("patch-unknown", words, "give the id that apply reported" if live else "see what was done: suture log")
+        seat.state = "refused" if meant else seat.state
+    return not meant and bool([s for s in outcome.seats if not s.state])  # who can't tell (no engine, say) is asked
+
+
+def _word(code: str, message: str, hint: str) -> dict[str, str]:
+    return {"code": code, "target": "", "message": message, "hint": hint}
+
+
+def _prepare_back(seat: Seat, patch_id: str, journal: bool) -> None:
+    if seat.agent.version < wire.TWO_STEPS_BACK:
+        with suppress(Lost, SutureError):  # of a patch that the program has applied by itself there is no text
+            seat.text = seat.agent.ask(wire.Show, patch_id=patch_id)[1]
+        return
+    answer = asked(seat, wire.PrepareRevert, patch_id=patch_id, lease_s=LEASE_S, journal=journal)
+    if answer is not None:
+        seat.token = answer.token
+        seat.state = "" if answer.token else "not live" if codes_of(seat) == {"patch-unknown"} else "refused"
+
+
+def _in_one_step(seat: Seat, patch_id: str, journal: bool, stop: Stop) -> None:
+    """What an agent of wire version 1 can do."""
+
+    def ask(_: bool) -> Any:
+        return asked(seat, wire.Revert, patch_id=patch_id, journal=journal)
+
+    if (answer := _insisting(ask, seat, journal, stop, _TRIES)) is not None:
+        seat.state = "reverted" if answer.ok else "not live" if codes_of(seat) == {"patch-unknown"} else "refused"
+        words = f"its suture ({seat.agent.hello.suture or 'unknown'}) can't prepare a revert: it went first, in one step"
+        seat.error = _word("old-agent", words, "") if answer.ok else None
+
+
+def _have_it_again(outcome: Outcome, journal: bool, stop: Stop) -> None:
+    """A revert that was stopped behind its first switch: the patch goes in again where it was taken out."""
+
+    def ask(seat: Seat) -> None:
+        if seat.state != "reverted":
+            return
+        report, ran = seat.report, seat.ran
+        try:
+            shown = None if seat.text else seat.agent.ask(wire.Show, patch_id=outcome.asked_id)
+        except (Lost, SutureError) as error:
+            seat.error = _out(seat, str(error))
+            return
+        text = seat.text if shown is None else shown[1]
+        options = {} if shown is None else {name: getattr(shown[0], name) for name in ("accept", "partial", "replace")}
+
+        def prepare(journal: bool) -> Any:
+            return asked(seat, wire.Prepare, text, lease_s=LEASE_S, journal=journal, **options)
+
+        answer = _insisting(prepare, seat, journal, stop, _BACK_TRIES)
+        if answer is not None and answer.token:
+            seat.token = answer.token
+            _commit(seat, "live again")
+        if answer is not None and not answer.token and answer.ok:
+            seat.state = "live again"  # somebody else was faster
+        if seat.state in ("refused", "discarded", "reverted"):
+            why = seat.error["message"] if seat.error else ", ".join(sorted(codes_of(seat))) or "no reason was given"
+            seat.state, seat.error, seat.report, seat.ran = "reverted", _out(seat, why), report, seat.ran or ran
+
+    each(outcome.seats, ask, stop, hang_up_at=stop.came + 2)
+
+
+def _out(seat: Seat, why: str) -> dict[str, str]:
+    words = f"it was taken back here and couldn't be put in again: {why}"
+    return _word("not-again", words, f"suture apply FILE --pid {seat.agent.pid}, or revert the others by their --pid")
+
+
+def _drop(outcome: Outcome) -> None:
+    """Services in which nobody has it: their journals are told that it isn't wanted any more, if they have it as live."""
+    services: dict[str, list[Seat]] = {}
+    for seat in outcome.seats:
+        services.setdefault(seat.agent.hello.service, []).append(seat)
+    for service, seats in services.items():
+        if any(seat.state != "not live" for seat in seats):
+            continue
+        able = [s for s in seats if s.agent.version >= wire.TWO_STEPS_BACK and not s.agent.hello.observe]
+        seat = (able or seats)[0]
+        try:
+            known = standing.wanted(seat.agent)
+            meant = [i for i in known if i == outcome.asked_id] or [i for i in known if i.startswith(outcome.asked_id)]
+            if len(meant) != 1:
+                continue
+            if not able:
+                raise Refused("old-agent", "its suture can't note that a patch isn't wanted any more", hint="apply and revert it")
+            seat.agent.ask(wire.Drop, patch_id=meant[0])
+            outcome.dropped[service] = meant[0]
+        except SutureError as error:
+            seat.state, seat.error = "refused", _word(error.code, error.message, error.hint)
+        except Lost as error:
+            seat.state, seat.error = "refused", _word("lost", f"the connection was lost: {error}", "ask again; see its log")
 
 
 @contextmanager

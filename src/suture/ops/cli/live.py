@@ -17,9 +17,10 @@ from typing import Any
 from suture import __version__, wire
 from suture.agent.journal import Lines
 from suture.errors import Refused, SutureError
-from suture.ops import together
-from suture.ops.cli import render, tables
+from suture.ops import standing, together
+from suture.ops.cli import history, render, tables
 from suture.ops.client import Agent, Choice, Lost, Trouble, find, hanging_up
+from suture.ops.seats import Outcome, Stop
 from suture.patch import MAX_BYTES, Patch, load
 
 __all__ = ["VERBS", "Show", "asked_for", "choosing", "head", "nobody", "print_json"]
@@ -111,7 +112,7 @@ class Ps:
             if not agents and not (troubles and not args.pid and not args.service):
                 return nobody(args, troubles)
             namespaces = {a.pid: a.hello.namespace for a in agents}
-            rows, silent = together.status(agents)
+            rows, silent = standing.status(agents)
         found = [facts for facts, _ in rows]
         troubles += silent
         code = OK if found and not troubles else NO
@@ -172,7 +173,7 @@ class Apply:
         with asked_for(args) as (agents, troubles):
             if not agents:
                 return nobody(args, troubles)
-            with together.Stop() as stop:  # to the last word: what was done is said
+            with Stop() as stop:  # to the last word: what was done is said
                 if any(t.running for t in troubles):
                     outcome = together.not_asked(agents)
                 else:
@@ -181,7 +182,11 @@ class Apply:
 
 
 class Revert:
-    """Take a live patch back in each of the processes that has it."""
+    """
+    Take a live patch back in all of the processes that have it, or in none.
+
+    As for apply.  Where no process of a service has it any more, its journal is told not to expect it (--service, --all).
+    """
 
     name = "revert"
 
@@ -192,16 +197,20 @@ class Revert:
         parser.add_argument("--no-journal", action="store_true", help="go on where the journal can't be written (a full disk)")
 
     def run(self, args: argparse.Namespace) -> int:
-        """Take it back everywhere."""
+        """Look all over, take all back."""
         with asked_for(args) as (agents, troubles):
             if not agents:
                 return nobody(args, troubles)
-            with together.Stop() as stop:
-                outcome = together.revert(agents, args.patch_id, journal=not args.no_journal, stop=stop)
+            with Stop() as stop:
+                if any(t.running for t in troubles):
+                    outcome = together.not_asked(agents, "revert", args.patch_id)
+                else:  # of one process alone it can't be told whether the service is to do without
+                    options = {"journal": not args.no_journal, "drop": not args.pid}
+                    outcome = together.revert(agents, args.patch_id, stop=stop, **options)
                 return _say(args, outcome, troubles, None)
 
 
-def _say(args: argparse.Namespace, outcome: together.Outcome, troubles: Sequence[Trouble], patch: Patch | None) -> int:
+def _say(args: argparse.Namespace, outcome: Outcome, troubles: Sequence[Trouble], patch: Patch | None) -> int:
     code = outcome.exit_code()
     if troubles and code == OK:
         code = MIXED if outcome.verb != "plan" else NO  # a process that was meant may run something else
@@ -235,11 +244,11 @@ class Status:
         with asked_for(args) as (agents, troubles):
             if not agents:
                 return nobody(args, troubles)
-            rows, silent = together.status(agents)
-            old, unasked = together.outlived(agents, rows)
+            rows, silent = standing.status(agents)
+            old, unasked = standing.outlived(agents, rows)
             troubles += silent + unasked
             found = tables.Services(rows, troubles)
-            found.tell(together.deployed(agents, found.lacking()), old)
+            found.tell(standing.deployed(agents, found.lacking()), old)
         code = OK if found.as_asked() else NO
         if args.json:
             print_json(head(args, code, troubles) | found.to_json())
@@ -267,7 +276,7 @@ class Log:
             for agent in agents:
                 try:
                     answer, body = agent.ask(wire.Log, last=max(1, args.last))
-                    journals.setdefault(answer.path, tables.journal_lines(body))
+                    journals.setdefault(answer.path, history.journal_lines(body))
                 except SutureError as error:
                     troubles.append(Trouble(agent.pid, agent.hello.service, error.code, error.message, error.hint))
                 except Lost as error:
@@ -278,7 +287,7 @@ class Log:
         if args.json:
             print_json(head(args, code, troubles) | {"files": sorted(journals), "torn": torn, "records": rows})
         else:
-            print(tables.log(rows, torn, troubles), end="")
+            print(history.log(rows, torn, troubles), end="")
         return code
 
 

@@ -15,19 +15,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from suture import wire
-from suture.agent.journal import Lines, lines_of
 from suture.ops.client import Choice, Trouble
-from suture.ops.together import Outcome, Seat
+from suture.ops.seats import Outcome, Seat
 from suture.patch import Finding, Patch, Severity
 from suture.report import WIDTH, words_of
 
-__all__ = ["Services", "journal_lines", "log", "nobody", "of_troubles", "outcome", "ps", "wrap"]
+__all__ = ["Services", "columns", "count", "joined", "nobody", "of_troubles", "outcome", "ps", "wrap"]
 
 _MOST_TARGETS, _MOST_SEATS, _MOST_CALLS, _MOST_ERRORS = 12, 40, 4, 8
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 
-def _lines(lines: Iterable[str]) -> str:
+def joined(lines: Iterable[str]) -> str:
+    """Lines as one text."""
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -37,7 +37,7 @@ def wrap(text: str, first: str = "", then: str = "  ") -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=then, break_on_hyphens=False) or [first.rstrip()]
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """A table: columns as wide as they need, the last one cut at 80."""
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]) - 1)]
     for row in rows:
@@ -52,7 +52,8 @@ def _age(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """``2 processes``."""
     return f"{number} {noun}" + ("" if number == 1 else "es" if noun.endswith("s") else "s")
 
 
@@ -73,7 +74,7 @@ def nobody(choice: Choice, troubles: Sequence[Trouble]) -> str:
     out += of_troubles(troubles)
     out.append("hint: suture.install(service=...) in the program, or suture run -- COMMAND;")
     out.append("      suture ps lists who is there; those of other users are root's to see")
-    return _lines(out)
+    return joined(out)
 
 
 def of_troubles(troubles: Sequence[Trouble]) -> Iterator[str]:
@@ -87,7 +88,7 @@ def of_troubles(troubles: Sequence[Trouble]) -> Iterator[str]:
 def ps(found: Sequence[wire.PsAnswer], troubles: Sequence[Trouble]) -> str:
     """One line a process, and what is to be known of it below."""
     rows = [(str(f.pid), f.service or "-", f.python, _age(f.since_s), ", ".join(f.patches) or "-") for f in found]
-    out = _columns([("pid", "service", "python", "for", "patches"), *rows]) if rows else iter(())
+    out = columns([("pid", "service", "python", "for", "patches"), *rows]) if rows else iter(())
     lines = [next(out)] if rows else []
     for facts, line in zip(found, out, strict=True):
         notes = [f"child of {facts.ppid}"] if facts.ppid in {f.pid for f in found} else []
@@ -95,7 +96,7 @@ def ps(found: Sequence[wire.PsAnswer], troubles: Sequence[Trouble]) -> str:
         notes += [f"held by {facts.holder}"] if facts.holder else []
         notes += [facts.failure] if facts.failure else []
         lines += [line, *(wrap("; ".join(notes), "  ", "  ") if notes else ())]
-    return _lines([*lines, *of_troubles(troubles)])
+    return joined([*lines, *of_troubles(troubles)])
 
 
 # ---------------------------------------------------------------- plan, apply, revert
@@ -103,7 +104,7 @@ def ps(found: Sequence[wire.PsAnswer], troubles: Sequence[Trouble]) -> str:
 
 def outcome(found: Outcome, troubles: Sequence[Trouble], patch: Patch | None, asked: str) -> str:
     """What came of a verb in many processes."""
-    return _lines(_outcome(found, troubles, patch, asked))
+    return joined(_outcome(found, troubles, patch, asked))
 
 
 def _outcome(found: Outcome, troubles: Sequence[Trouble], patch: Patch | None, asked: str) -> Iterator[str]:
@@ -128,16 +129,18 @@ def _name(found: Outcome, patch: Patch | None) -> str:
 def _headline(found: Outcome, patch: Patch | None) -> str:
     name, all_of = _name(found, patch), len(found.seats)
     if found.verb == "plan":
-        changes = _count(len(patch.changes), "change") if patch is not None else ""
-        return f"{name}  {changes}, {_count(all_of, 'process')}"
-    there = len(found.having("live", "live already") if found.verb == "apply" else found.having("reverted", "not live"))
+        changes = count(len(patch.changes), "change") if patch is not None else ""
+        return f"{name}  {changes}, {count(all_of, 'process')}"
+    there = len(found.having("live", "live already"))
     if found.exit_code() == 0:
+        if found.verb == "revert" and not found.having("reverted"):
+            return f"dropped  {', '.join(sorted(set(found.dropped.values())))}  live in none of {all_of}"
         if found.verb == "revert":
-            return f"reverted in {there} of {all_of}  {name}"
+            return f"reverted in {len(found.having('reverted'))} of {all_of}  {name}"
         armed = sum(_is_armed(s.report) for s in found.seats)
         where = f"live in {there - armed} of {all_of}" + (f", armed in {armed}" if armed else "")
         return f"{where}  {name}  prepared {found.prepared_s:.2f} s"
-    if found.interrupted and found.exit_code() == 1 and found.verb == "apply":
+    if found.interrupted and found.exit_code() == 1:
         return f"error: Interrupted {name}"
     if found.exit_code() == 1:
         if found.having("not asked"):
@@ -145,7 +148,8 @@ def _headline(found: Outcome, patch: Patch | None) -> str:
         no = len(found.having("refused"))
         if not no:
             return f"error: {name}: every process has ended"
-        return f"error: Refused {name}: {no} of {_count(all_of, 'process')} said no"
+        what = f"the revert of {name}" if found.verb == "revert" else name
+        return f"error: Refused {what}: {no} of {count(all_of, 'process')} said no"
     states = Counter(s.state for s in found.seats)
     return f"error: {name}: {', '.join(f'{n} {state}' for state, n in states.items())}"
 
@@ -164,7 +168,7 @@ def _targets(found: Outcome) -> Iterator[str]:
         for row in (seat.report or {}).get("changed", ()):
             rows.setdefault(row["target"], Counter())[row["status"]] += 1
     table = [(f"  {t}", ", ".join(f"{s} in {n} of {all_of}" for s, n in states.items())) for t, states in rows.items()]
-    yield from _columns(table[:_MOST_TARGETS]) if table else ()
+    yield from columns(table[:_MOST_TARGETS]) if table else ()
     if len(table) > _MOST_TARGETS:
         yield f"  ... and {len(table) - _MOST_TARGETS} more (--json has all)"
 
@@ -180,7 +184,7 @@ def _seats(found: Outcome) -> Iterator[str]:
         inside = report.get("inside_old", 0) if report else "-"
         state = "armed" if seat.state == "live" and _is_armed(report) else seat.state
         table.append((f"  {seat.agent.pid}", state, *facts, pause, "unknown" if inside is None else str(inside)))
-    yield from _columns(table)
+    yield from columns(table)
     if len(found.seats) > _MOST_SEATS:
         yield f"  ... and {len(found.seats) - _MOST_SEATS} more (--json has all)"
 
@@ -235,18 +239,20 @@ def _ending(found: Outcome, asked: str) -> str:
     code, short = found.exit_code(), found.patch_id
     if found.verb == "plan":
         there = len(found.having("would go in"))
-        return f"Nothing was changed.  Would go in: {there} of {_count(len(found.seats), 'process')}"
+        return f"Nothing was changed.  Would go in: {there} of {count(len(found.seats), 'process')}"
     if code == 0 and found.verb == "apply":
         if not found.having("live"):
             return "Nothing was changed: it is live already"
         return f"Ends with these processes.  Undo: suture revert {short} {asked}"
     if code == 0:
-        without = len(found.having("not live"))
-        return "The old code is back" + (f"; {_count(without, 'process')} didn't have it" if without else "")
+        return "; ".join(_gone(found))
     if code == 1 and (others := found.having("not asked")):
         pids = " ".join(f"--pid {s.agent.pid}" for s in others)
-        return f"Nothing was changed in any process.  Without those: suture apply FILE {pids}"
+        again = "apply FILE" if found.verb == "apply" else f"revert {short}"
+        return f"Nothing was changed in any process.  Without those: suture {again} {pids}"
     if code == 1:
+        if had := len(found.having("live again")):
+            return f"It is live wherever it was: {had} had gone back, and have it again"
         back = len(found.having("put back"))
         return "Nothing was changed in any process" + (f": {back} had switched and went back" if back else "")
     ran = [str(s.agent.pid) for s in found.seats if s.ran and s.state not in ("live", "unknown")]
@@ -255,6 +261,16 @@ def _ending(found: Outcome, asked: str) -> str:
     if unknown := found.having("unknown"):
         return f"Look before you go on: suture status {' '.join(f'--pid {s.agent.pid}' for s in unknown)}"
     return f"See what is live: suture status {asked}"
+
+
+def _gone(found: Outcome) -> Iterator[str]:
+    """What a revert that went well has done."""
+    without = found.having("not live")
+    if found.having("reverted"):
+        pids = ", ".join(str(s.agent.pid) for s in without[:_MOST_SEATS]) + (" ..." if len(without) > _MOST_SEATS else "")
+        yield "The old code is back" + (f"; {count(len(without), 'process')} didn't have it: pid {pids}" if without else "")
+    for service, patch_id in found.dropped.items():
+        yield f"Service {service or '-'}: no process had {patch_id}, and its journal has now that it isn't wanted any more"
 
 
 # ---------------------------------------------------------------- status
@@ -322,8 +338,8 @@ class Services:
                 yield _remark(service, facts.pid, "without-patch", words, hint)
             if facts.pid in self._outlived:
                 patch_id, had = self._outlived[facts.pid]
-                words = f"{_from(facts)}: {patch_id} was live in {_count(had, 'process')}, all ended; without it: OLD CODE"
-                hint = "apply it again; if it was dropped on purpose, apply and revert it"
+                words = f"{_from(facts)}: {patch_id} was live in {count(had, 'process')}, all ended; without it: OLD CODE"
+                hint = f"apply it again; if it was dropped on purpose: suture revert {patch_id} --service {service or '...'}"
                 yield _remark(service, facts.pid, "without-patch", words, hint)
             if facts.failure:
                 yield _remark(service, facts.pid, "agent-fault", facts.failure, "see the program's log (logger `suture`)")
@@ -384,7 +400,7 @@ class Services:
 
     def words(self) -> str:
         """A line a patch of a service, then what differs."""
-        return _lines(self._words())
+        return joined(self._words())
 
     def _words(self) -> Iterator[str]:
         table = [("service", "patch", "live", "old calls", "since", "by", "expires")]
@@ -408,14 +424,14 @@ class Services:
                         meta.get("expires", "never") if reports else "-",
                     )
                 )
-        yield from _columns(table)
+        yield from columns(table)
         for remark in self._remarks:
             yield from wrap(f"! {remark['service']}  pid {remark['pid']}: {remark['message']}")
             yield from wrap(remark["hint"], "  -> ", "     ")
         yield from of_troubles(self._troubles)
         differing = {r["service"] for r in self._remarks}
         good, bad = len(self._services.keys() - differing), len(differing)
-        yield f"{_count(good, 'service')} as asked" + (f", {bad} differ{'s' * (bad == 1)}" if bad else "")
+        yield f"{count(good, 'service')} as asked" + (f", {bad} differ{'s' * (bad == 1)}" if bad else "")
 
 
 def _from(facts: wire.PsAnswer) -> str:
@@ -460,40 +476,3 @@ def _spawned(pid: int) -> bool:
             return b"--multiprocessing-fork" in file.read().split(b"\0")
     except OSError:
         return False
-
-
-# ---------------------------------------------------------------- log
-
-
-def journal_lines(data: bytes) -> Lines:
-    """Records of a journal's last lines."""
-    return lines_of(data)
-
-
-def log(rows: Sequence[dict[str, Any]], torn: int, troubles: Sequence[Trouble]) -> str:
-    """One line for what came of each commit and revert, or was refused, oldest first; --json has all."""
-    table: list[tuple[str, ...]] = [("time (UTC)", "verb", "patch", "state", "service", "pid", "by")]
-    for row in _ended(rows):
-        who = row.get("peer_login_uid")
-        by = f"uid {row.get('peer_uid', '?')}" + (f" (login {who})" if who not in (None, row.get("peer_uid")) else "")
-        cells = [row.get(k, "") for k in ("verb", "patch_id", "state", "service", "pid")]
-        table.append((str(row.get("time", ""))[:19].replace("T", " "), *(str(c) for c in cells), by))
-    out = list(_columns(table)) if rows else ["the journal is empty"]
-    out += [f"{_count(torn, 'line')} can't be read: cut off by a crash or a full disk"] if torn else []
-    return _lines([*out, *of_troubles(troubles)])
-
-
-def _ended(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Records without what went before: preparations that went well, and intents that have an outcome."""
-    open_intents: dict[tuple[Any, ...], dict[str, Any]] = {}
-    out: list[dict[str, Any]] = []
-    for row in rows:
-        who = row.get("pid"), row.get("verb")
-        if row.get("verb") in ("commit", "revert") and not row.get("verdict"):
-            open_intents[who] = row
-            out.append(row)
-        elif not (row.get("verb") == "prepare" and row.get("verdict") == "ok"):
-            if (intent := open_intents.pop(who, None)) is not None:
-                out = [r for r in out if r is not intent]
-            out.append(row)
-    yield from out
