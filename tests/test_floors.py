@@ -38,7 +38,7 @@ ENGINE = [
     {"shadow"},
     {"evaluate"},
     {"stage"},
-    {"imports", "inner", "unwound", "carried"},
+    {"imports", "inner", "unwound", "carried", "transplant"},
     {"account", "locate", "mirror", "revert", "witness"},
     {"fitting", "drift"},
     {"transaction"},

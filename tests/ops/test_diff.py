@@ -250,7 +250,11 @@ def test_annotation_alone_is_for_type_checkers(made) -> None:
         ("class A(metaclass=M): pass\n", "class A: pass\n", "class-shape m:A"),
         ("class A: pass\n", "@d\nclass A: pass\n", "class-shape m:A"),
         ("class A: pass\n", "class A:\n    def __init_subclass__(cls): pass\n", "class-shape m:A.__init_subclass__"),
-        ("class A: pass\n", "class A:\n    def __eq__(self, o): return 1\n", "hash-changed m:A.__eq__"),
+        (
+            "class A:\n    def __hash__(self): return 1\n",
+            "class A:\n    def __eq__(self, o): return 1\n",
+            "hash-changed m:A.__eq__",
+        ),
         ("class A:\n    def f(self): pass\n", "class A:\n    @abstractmethod\n    def f(self): pass\n", "abstract-added m:A.f"),
         ("class A(NamedTuple):\n    x: int\n", "class A(NamedTuple):\n    x: int\n    y: int\n", "class-fields m:A.y"),
         ("class A(Model):\n    x = Char(1)\n", "class A(Model):\n    x = Char(2)\n", "class-fields m:A.x"),

@@ -213,6 +213,65 @@ class Evaluator:
         made = space[name]
         return self.shadows.real(made, code, work.target) if anew else made
 
+    def body(
+        self, work: Work, source: Definition, edit: Callable[[Any], ast.stmt], behind: Mapping[str, Any], *, anew: bool
+    ) -> tuple[dict[str, Any], types.CodeType]:
+        """
+        Run the body of a class statement by itself: no class is made.
+
+        Args:
+            source: The statement.
+            edit: What is left of it.
+            behind: Names of the class that it may read and doesn't bind.
+            anew: With all that the patch changes as it will be; else as it is.
+
+        Raises:
+            Refused: evaluation-failed.  Nothing was changed.
+        """
+        shadow = self.shadows.of(work.module, work.space)
+        space = _ClassSpace(behind, {}, shadow if anew else work.space)
+        space["__annotations__"] = {}  # else the body may find its module's
+        try:
+            code = code_at(_statement(source, edit), (work.change.target.name,))
+            exec(code, shadow if anew else work.space, space)
+        except Exception as error:
+            raise _failed(work, error) from error
+        finally:
+            shadow.clear()
+        self._rest()
+        made = dict(space)
+        if not made["__annotations__"]:
+            del made["__annotations__"]
+        return made, code
+
+    def decorators(self, work: Work, source: Definition, *, anew: bool) -> tuple[Any, ...]:
+        """
+        What the decorators of a class statement are, outermost first; none is called.
+
+        Raises:
+            Refused: evaluation-failed.  Nothing was changed.
+        """
+
+        def bound(node: Any) -> ast.stmt:
+            value = ast.Tuple([reading_anew(d, source.classes) if anew else d for d in node.decorator_list], ast.Load())
+            made = ast.Assign([ast.Name(_VALUE, ast.Store())], value)
+            return ast.fix_missing_locations(ast.copy_location(made, node))
+
+        shadow = self.shadows.of(work.module, work.space)
+        module = shadow if anew else work.space
+        live = class_space(work.owner) if work.owner is not None else {}
+        space = _ClassSpace(self.members.get(id(work.owner), {}) if anew else {}, live, module)
+        try:
+            exec(_statement(source, bound), module, space)
+        except Exception as error:
+            raise _failed(work, error) from error
+        finally:
+            shadow.clear()
+        if anew:
+            self.ran.append(work.target)
+        self._rest()
+        return space[_VALUE]  # type: ignore[no-any-return]
+
     def will_be(self, work: Work, name: str, value: Any) -> None:
         """What a name holds after the commit, for the expressions that come later."""
         owner, spaces = (work.module, self.pending) if work.owner is None else (work.owner, self.members)

@@ -17,11 +17,12 @@ from suture.engine.bound import shown
 from suture.engine.facts import Definition, alike, equal_copy, fingerprint, same_tree
 from suture.engine.frames import class_space, lineage, space_of
 from suture.engine.inner import control, grafted, held_by_undos, same_call, undone
-from suture.engine.plan import CACHES, Site, Work, acts, binds_anew, decorator_names, is_decorated_anew, rebinds
+from suture.engine.plan import CACHES, Site, Work, acts, binds_anew, decorator_names, is_decorated_anew, is_remade, rebinds
 from suture.engine.resolve import LRU, mangled
 from suture.engine.revert import left_behind, put_back
-from suture.engine.stage import Applied, Context, Stage, let_go, literal
+from suture.engine.stage import Applied, Stage, let_go, literal
 from suture.engine.swap import ABSENT, Via
+from suture.engine.transplant import Remaking, live_class
 from suture.engine.values import COMPARED, TABLES, merge, same
 from suture.errors import Refused, SutureError
 from suture.patch import Finding, Kind, Severity
@@ -29,7 +30,7 @@ from suture.patch import Finding, Kind, Severity
 __all__ = ["Fitting"]
 
 
-class Fitting(Context):
+class Fitting(Remaking):
     """The step "fit" of a transaction."""
 
     values: dict[tuple[int, int], Any]
@@ -50,6 +51,8 @@ class Fitting(Context):
             except SutureError as error:
                 self.find(Finding.of(error))
             self.pace()
+        if evaluate:
+            self.remake()
         written = {id(s.owner) for s in self.stage.stores if s.name == "__code__"}
         for path, function in self.stranded:
             if id(function) not in written:
@@ -483,6 +486,9 @@ class Fitting(Context):
         if work.change.kind is Kind.VALUE and work.change.before is not None:
             owner, name, _ = self.value_place(work)
             yield id(owner), name
+        if is_remade(work.change):
+            live = live_class(work)
+            yield from ((id(live), name) for name in class_space(live))
         for place in work.change.rebind:
             module_name, _, name = place.partition(":")
             module = self.modules.by_name(module_name)

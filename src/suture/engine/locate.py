@@ -29,10 +29,11 @@ from suture.engine.facts import (
     whole_lines,
 )
 from suture.engine.frames import class_space, qualname_of, space_of
-from suture.engine.plan import Site, Work, binds_anew, may_be_gone
+from suture.engine.plan import Site, Work, binds_anew, is_remade, may_be_gone
 from suture.engine.resolve import Modules, Resolver, leaves, mangled
 from suture.engine.stage import Applied, Context, literal
 from suture.engine.swap import ABSENT, Entry
+from suture.engine.transplant import live_class
 from suture.errors import Refused, SutureError
 from suture.patch import Change, Expect, FileFact, Finding, Kind, Patch, Severity
 
@@ -141,8 +142,12 @@ class Locating(Context):
             self._locate_rebound(work)
         elif change.kind is Kind.VALUE and change.before is not None:
             self._locate_value(work)
+        elif is_remade(change):
+            live_class(work)
         elif change.expect is Expect.ABSENT:
             self._expect_absent(work)
+        elif change.before is None:  # in the place of what its class's decorators made
+            self._expect_class(work)
         elif change.kind is Kind.NESTED:
             self._locate_nested(work)
         else:
@@ -259,7 +264,7 @@ class Locating(Context):
 
     # ------------------------------------------------------------ kinds of changes
 
-    def _expect_absent(self, work: Work) -> None:
+    def _expect_class(self, work: Work) -> None:
         change = work.change
         if change.scope.classes and work.owner is None:
             raise Refused(
@@ -268,6 +273,10 @@ class Locating(Context):
                 target=work.target,
                 hint="the process runs another version: rebuild from the source that it was started from",
             )
+
+    def _expect_absent(self, work: Work) -> None:
+        self._expect_class(work)
+        change = work.change
         space = self.resolver.space(work)
         names = change.names or (change.target.name,)
         there = [n for n in names if mangled(n, change.scope.classes) in space]

@@ -27,6 +27,7 @@ __all__ = [
     "binds_anew",
     "cross_calls",
     "is_decorated_anew",
+    "is_remade",
     "judge",
     "judge_live",
     "may_be_gone",
@@ -158,6 +159,11 @@ def acts(change: Change) -> bool:
 def is_decorated_anew(change: Change) -> bool:
     """True if a definition's decorators are run again, as they only make wrappers."""
     return change.decision is not None and change.decision.rule == "decorate"
+
+
+def is_remade(change: Change) -> bool:
+    """True for a class whose decorators are run again, beside it, for what they make of its fields."""
+    return change.decision is not None and change.decision.rule == "remake"
 
 
 def judge(change: Change, before: Definition | None, after: Definition) -> Iterator[Finding]:
@@ -292,7 +298,8 @@ def cross_calls(
     changed = {}
     for work in works:
         rest()
-        if work.before is not None and work.before.code is not None and work.sites:
+        made_anew = is_remade(work.change) and work.status == "todo"  # a call of it runs another __init__
+        if made_anew or (work.before is not None and work.before.code is not None and work.sites):
             changed[work.change.target.name] = work
     for work in works:
         rest()

@@ -182,10 +182,17 @@ _GC_RUNS_INSIDE = sys.version_info < (3, 12)
 CLEARS_VERSION = frozenset(("__code__", "__defaults__", "__kwdefaults__"))  # of a function, 3.13+: calls are slower then
 _AUDITED = CLEARS_VERSION
 _AUDITED_OF_CLASS = frozenset(("__doc__", "__module__", "__name__", "__qualname__"))
+# Of a class, 3.14+: the one name forgets what had been worked out of the other.
+_KEPT_AS = {"__annotate__": "__annotate_func__"} if sys.version_info >= (3, 14) else {}
 _TRIES = 3
 
 Records = Sequence[tuple[Callable[[Any], Any], Any]]
 Step = Callable[[], tuple[Store, Any]]  # a store and what it replaces, told when asked
+
+
+def _no_annotations(_format: int, /) -> dict[str, Any]:
+    """Annotations of a class that has none."""
+    return {}
 
 
 def read(owner: Any, name: Any, via: Via) -> Any:
@@ -199,7 +206,7 @@ def read(owner: Any, name: Any, via: Via) -> Any:
 def _reader(owner: Any, name: Any, via: Via) -> Sequence[Any]:
     """A function of C and its arguments."""
     if via is Via.TYPE_SETATTR:
-        return types.MappingProxyType.get, _class_dict(owner), name, ABSENT
+        return types.MappingProxyType.get, _class_dict(owner), _KEPT_AS.get(name, name), ABSENT
     if via is Via.SETITEM:
         return dict.get, owner, name, ABSENT
     if via is Via.LISTITEM:
@@ -210,7 +217,9 @@ def _reader(owner: Any, name: Any, via: Via) -> Sequence[Any]:
 def _writers(store: Store) -> Iterator[Sequence[Any]]:
     """Functions of C and their arguments."""
     owner, name, via, value = store.owner, store.name, store.via, store.new
-    if via is Via.TYPE_SETATTR:
+    if via is Via.TYPE_SETATTR and name in _KEPT_AS:
+        yield type.__setattr__, owner, name, _no_annotations if value is ABSENT else value  # can't be deleted
+    elif via is Via.TYPE_SETATTR:
         yield (type.__delattr__, owner, name) if value is ABSENT else (type.__setattr__, owner, name, value)
     elif via is Via.LISTITEM:
         yield list.__setitem__, owner, name, value

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suture.engine.facts import Definition, compile_text, whole_lines
-from suture.engine.plan import binds_anew, judge
+from suture.engine.plan import binds_anew, is_remade, judge
 from suture.errors import Refused, SutureError
-from suture.ops.build import nodes
+from suture.ops.build import nodes, shapes
 from suture.ops.build.conserve import parsed, unexplained
 from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.decorating import only_wrap
@@ -111,6 +111,7 @@ class _Builder:
         for path in changed:
             if path in code:
                 self._file(path)
+        self._heirs()
         self._ripple()
         modules = self._by_import()
         for module in modules:
@@ -216,6 +217,30 @@ class _Builder:
             self._say("not-carried", Severity.WARNING, source.module, words, hint, place)
 
     # ------------------------------------------------------------ what only the whole tree tells
+
+    def _heirs(self) -> None:
+        """A class that is made anew takes along those that were made from its fields; objects made at import stay."""
+        known = {_key(c) for m in self.modules for c in m.difference.changes if is_remade(c)}
+        for module in list(self.modules):
+            for change in filter(is_remade, list(module.difference.changes)):
+                for heir in shapes.heirs(self.readers, self.old, module.new, change):
+                    made = shapes.change_of(heir.shape, heir.classes) if heir.shape is not None else None
+                    if made is not None and _key(made) not in known:
+                        known.add(_key(made))
+                        self._take_along({_key(made): made}, {})
+                    elif heir.why:
+                        self._left_heir(change, heir)
+                if places := shapes.made_at_import(self.readers, module.new, change):
+                    words = f"objects of it were made at import as the old one makes them, and stay: {_some(places)}"
+                    evidence = {"place": f"{module.new.path}:{change.scope.line_after}"}
+                    hint = "set what they should have in a hotfix file, or restart"
+                    self._say("value-stale", Severity.WARNING, str(change.target), words, hint, evidence)
+
+    def _left_heir(self, change: Change, heir: shapes.Heir) -> None:
+        target = f"{heir.source.module}:{'.'.join([*heir.classes, heir.node.name])}"
+        words = f"it was made from the fields of {change.target}, which change, and can't be made anew: {heir.why}"
+        evidence = {"place": f"{heir.source.path}:{nodes.first_line(heir.node)}"}
+        self._say("class-fields", Severity.ERROR, target, words, "restart", evidence)
 
     def _ripple(self) -> None:
         """Values that change take with them what is computed from them, in other files too; or stay behind."""

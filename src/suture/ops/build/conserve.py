@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
+from suture.engine.plan import is_remade
 from suture.ops.build import nodes
 from suture.ops.build.tree import Source
 from suture.patch import Change, Finding, Kind
@@ -65,7 +66,11 @@ def unexplained(old: Source, new: Source, changes: Iterable[Change], findings: I
     left = list(_leaves(old, old.tree.body, (), partial(nodes.dump_of, old)))
     right = list(_leaves(new, new.tree.body, (), partial(nodes.dump_of, new)))
     lost: list[str] = []
-    for change in changes:
+    for change in sorted(changes, key=is_remade):  # a class last: its methods are changes of their own
+        if is_remade(change):
+            lost += _take_shape(old, left, change, change.before, change.scope.line_before)
+            lost += _take_shape(new, right, change, change.after, change.scope.line_after)
+            continue
         if change.decision is not None and change.decision.rule in ("class-default", "remove"):
             continue  # in neither source; named by a finding
         if change.decision is not None and change.decision.rule == "fill-old":
@@ -104,6 +109,23 @@ def _take(source: Source, leaves: list[_Leaf], change: Change, text: str | None,
             missing.append(f"{source.path}:{line} isn't what the change of {change.target} carries: {wanted.dump[:60]}")
         else:
             found.remove(match)
+            leaves.remove(match)
+    return missing
+
+
+def _take_shape(source: Source, leaves: list[_Leaf], change: Change, text: str | None, line: int) -> list[str]:
+    """Take a class's own head and its fields, which a change that makes it anew carries; say what isn't there."""
+    node = parsed(text or "", change.scope.classes)[0]
+    assert isinstance(node, ast.ClassDef)
+    body = [n for n in node.body if nodes.target_name(n) in change.again]
+    wanted = list(_leaves(source, [node], change.scope.classes))[:1]
+    wanted += _leaves(source, body, (*change.scope.classes, node.name))
+    missing = []
+    for leaf in wanted:
+        match = next((f for f in leaves if f.what == leaf.what and line <= f.line), None)
+        if match is None:
+            missing.append(f"{source.path}:{line} isn't what the change of {change.target} carries: {leaf.dump[:60]}")
+        else:
             leaves.remove(match)
     return missing
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from suture.engine.values import is_table
 from suture.errors import Refused
-from suture.ops.build import nodes
+from suture.ops.build import nodes, shapes
 from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.filling import can_be_filled
 from suture.ops.build.lacking import lacking
@@ -65,6 +65,7 @@ class _Scope:
         bound: Names that the module or class binds on the old side, anywhere.
         often: Those that either side binds more than once.
         kind: "enum", "fields" or "" for the innermost class.
+        shape: Set if the innermost class can be made anew from its fields.
     """
 
     classes: tuple[str, ...] = ()
@@ -74,6 +75,7 @@ class _Scope:
     bound: frozenset[str] = frozenset()
     often: frozenset[str] = frozenset()
     kind: str = ""
+    shape: shapes.Shape | None = None
 
     def dotted(self, name: str) -> str:
         return ".".join([*self.classes, name])
@@ -149,11 +151,15 @@ class _Differ:
         """Statements that both sides have, in another order: not carried, and said."""
         last = -1
         for before, after in sorted(((b, a) for b, a in pairs if b.key[0] not in ("def", "class")), key=lambda p: p[1].at):
-            if before.at < last and scope.block != "typing":
+            if before.at < last and scope.block != "typing" and not self._is_ordered_anew(after, scope):
                 words = f"statements stand in another order ({nodes.head(after.node)}); they don't run again"
                 self._say("reordered", _NOTE, scope, words, place=after.node)
                 return
             last = before.at
+
+    def _is_ordered_anew(self, item: Item, scope: _Scope) -> bool:
+        """True for a field whose class is made anew."""
+        return scope.shape is not None and scope.shape.differs and item.name in scope.shape.names
 
     def _docs(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt], scope: _Scope) -> None:
         if [ast.dump(n) for n in old if nodes.is_doc(n)] != [ast.dump(n) for n in new if nodes.is_doc(n)]:
@@ -218,9 +224,12 @@ class _Differ:
             ("decorators", old.decorator_list, new.decorator_list),
             ("type parameters", getattr(old, "type_params", []), getattr(new, "type_params", [])),
         ]
-        shape = [name for name, a, b in parts if [ast.dump(n) for n in a] != [ast.dump(n) for n in b]]
-        if shape:
-            words = f"{', '.join(shape)} of class {new.name} change"
+        differ = [name for name, a, b in parts if [ast.dump(n) for n in a] != [ast.dump(n) for n in b]]
+        kind = self.lineage.kind(new)
+        shape = shapes.shape_of(self.old, old, self.new, new, kind) if not scope.block else None
+        why = shapes.stands_in_the_way(shape) if shape is not None else ""
+        if differ and (shape is None or why or differ != ["decorators"]):
+            words = f"{', '.join(differ)} of class {new.name} change" + (f"; {why}" if why else "")
             self._say("class-shape", _ERROR, scope, words, "restart, or add a new class", old=old, new=new, name=new.name)
             return
         if self._others(old, scope):
@@ -235,10 +244,23 @@ class _Differ:
             scope.block if scope.block == "typing" or unsure else "",
             nodes.bound_names(old.body),
             nodes.bound_often(old.body) | nodes.bound_often(new.body),
-            self.lineage.kind(new),
+            "fields" if shape is not None else kind,
+            shape if not why else None,
         )
         self._body(old.body, new.body, inner)
+        if inner.shape is not None and inner.shape.differs:
+            self._made_anew(inner.shape, inner)
         self._new_attributes(old, new, inner)
+
+    def _made_anew(self, shape: shapes.Shape, scope: _Scope) -> None:
+        """A class whose decorators or fields change: they run again beside it; what objects that exist lack is said."""
+        self.out.changes.append(shapes.change_of(shape, scope.classes[:-1]))
+        outer = replace(scope, classes=scope.classes[:-1])
+        for said in shapes.said(shape, self.lineage):
+            here = scope if said.lack is not None else outer
+            self._say(said.code, said.severity, here, said.message, said.hint, name=said.name, place=said.place)
+            if said.lack is not None and said.lack.given == "value" and said.lack.value is not None:
+                self._give_class(said.name, said.lack.value, next(nodes.methods(shape.new)), shape.new, scope)
 
     def _new_attributes(self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope) -> None:
         """Attributes that only a new ``__init__`` sets and a changed method reads: objects that exist lack them."""
@@ -253,7 +275,14 @@ class _Differ:
             self._say("new-attribute", _ERROR, scope, words, hint, name=method.name, place=method)
 
     def _class_default(self, name: str, value: ast.expr, reader: FunctionNode, node: ast.ClassDef, scope: _Scope) -> None:
-        """Objects that exist find in their class what a new one is given: a constant as it is, anything else once an object."""
+        """Objects that exist find in their class what a new one is given; said."""
+        text = self._give_class(name, value, reader, node, scope)
+        words = f"{reader.name} reads self.{name}, which only the new __init__ sets: objects that exist find {text} in its place"
+        hint = "see that this is right for them, or give the class a default of your own"
+        self._say("new-attribute", _WARNING, scope, words, hint, name=reader.name, place=reader)
+
+    def _give_class(self, name: str, value: ast.expr, reader: FunctionNode, node: ast.ClassDef, scope: _Scope) -> str:
+        """Put into a class what a new object is given: a constant as it is, anything else once an object.  Returns its text."""
         text, indent = ast.unparse(value), " " * node.body[0].col_offset
         if nodes.is_plain(value) and not nodes.is_mutable(value):
             kind, lines = Kind.VALUE, f"{indent}{name} = {text}\n"
@@ -262,9 +291,7 @@ class _Differ:
             kind, lines = Kind.FUNCTION, f"{head}{indent} return {text}\n"
         decision = Decision("class-default", "builder", "objects that exist lack what only the new __init__ sets")
         self._change(kind, name, None, reader, scope, names=(name,), text=lines, decision=decision)
-        words = f"{reader.name} reads self.{name}, which only the new __init__ sets: objects that exist find {text} in its place"
-        hint = "see that this is right for them, or give the class a default of your own"
-        self._say("new-attribute", _WARNING, scope, words, hint, name=reader.name, place=reader)
+        return text
 
     # ------------------------------------------------------------ values
 
@@ -320,6 +347,9 @@ class _Differ:
         assert node is not None
         assert scope.new_class is not None
         name = nodes.target_name(node)
+        if scope.shape is not None and code == "class-fields":
+            scope.shape.takes(name)
+            return
         words = f"{word} {name} {what}: {scope.new_class.name} was made from its {word}s"
         self._say(code, _ERROR, scope, words, "restart, or keep it outside the class", old=old, new=new, name=name)
 
@@ -438,6 +468,16 @@ class _Differ:
         if "abstractmethod" in nodes.decorators(node):
             words, hint = f"abstract {name} is added", "restart: subclasses that exist lack it"
             self._say("abstract-added", _ERROR, scope, words, hint, new=node, name=name)
+        elif scope.shape is not None and scope.shape.differs and name in scope.shape.made:
+            self._change(Kind.FUNCTION, name, None, node, scope, slot=nodes.slot(node), names=(name,), expect=Expect.LIVE)
+        elif name == "__eq__" and scope.new_class is not None and not {"__hash__"} & (bound | scope.bound):
+            indent, text = " " * node.col_offset, "__hash__ = None"
+            decision = Decision("class-default", "builder", "what a class that has __eq__ alone is made with")
+            self._change(Kind.FUNCTION, name, None, node, scope, names=(name,))
+            if scope.shape is None:
+                names = ("__hash__",)
+                self._change(Kind.VALUE, "__hash__", None, node, scope, names=names, text=f"{indent}{text}\n", decision=decision)
+                self._say("hash-changed", _WARNING, scope, *shapes.UNHASHABLE, name=name, place=node)
         elif name == "__eq__" and scope.new_class is not None and "__hash__" not in bound:
             words = "__eq__ without __hash__ makes objects unhashable, and those that exist may sit in sets and dicts"
             self._say("hash-changed", _ERROR, scope, words, "define __hash__ as well, or restart", new=node, name=name)
@@ -506,6 +546,8 @@ class _Differ:
             self._say("slots-changed", _ERROR, scope, "__slots__ are removed", hint, old=node, name=name)
         elif nodes.is_field(node, scope.kind):
             self._field(node, None, scope, "is removed")
+        elif scope.shape is not None and shapes.generated_now(scope.shape, item):
+            scope.shape.takes(name)
         elif self._may_go(item, scope):
             decision = Decision("remove", "builder", "what it hides in the class's bases is what the new source means")
             what, text = Kind.FUNCTION if kind == "def" else Kind.VALUE, nodes.text(self.old, node)
@@ -619,6 +661,7 @@ class _Differ:
         before: str = "",
         text: str = "",
         decision: Decision | None = None,
+        expect: Expect | None = None,
     ) -> None:
         target = Target(self.new.module, scope.dotted(name) if name else ".".join(scope.classes), self.new.path, slot, nth)
         around = Scope(
@@ -631,7 +674,7 @@ class _Differ:
             nodes.reads_through(self.new, new),
         )
         was = (before or nodes.text(self.old, old)) if old is not None else None
-        expect = Expect.SOURCE if old is not None else Expect.ABSENT
+        expect = expect or (Expect.SOURCE if old is not None else Expect.ABSENT)
         change = Change(0, kind, target, was, text or nodes.text(self.new, new), around, expect, names, decision=decision)
         self.out.changes.append(change)
 

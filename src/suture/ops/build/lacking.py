@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from suture.ops.build import nodes
 from suture.ops.build.nodes import FunctionNode
 
-__all__ = ["lacking"]
+__all__ = ["first_value", "lacking", "self_names"]
 
 _MAKERS = frozenset(("__init__", "__new__", "__post_init__", "__attrs_post_init__", "__setstate__"))
 
@@ -34,17 +34,17 @@ def lacking(
     """
     had = set(nodes.bound_names(old.body))
     for ancestor in (old, *lineage.ancestors(new)):
-        had |= {n for m in nodes.methods(ancestor) for n in _self_names(m, ast.Store)}
+        had |= {n for m in nodes.methods(ancestor) for n in self_names(m, ast.Store)}
         had |= nodes.bound_names(ancestor.body) if ancestor is not old else set()
     makers = [m for m in nodes.methods(new) if m.name in _MAKERS]
-    fresh = {n for m in makers for n in _self_names(m, ast.Store)} - had - nodes.bound_names(new.body)
+    fresh = {n for m in makers for n in self_names(m, ast.Store)} - had - nodes.bound_names(new.body)
     given: set[str] = set()
     for method in changed if fresh else ():
         if method.name in _MAKERS:
             continue
         missing = []
-        for name in sorted((fresh - given) & set(_self_names(method, ast.Load)) - set(_asked_for(method))):
-            made = _first_value(makers, name, frozenset(had))
+        for name in sorted((fresh - given) & set(self_names(method, ast.Load)) - set(_asked_for(method))):
+            made = first_value(makers, name, frozenset(had))
             if made is None:
                 missing.append(name)
             else:
@@ -54,7 +54,7 @@ def lacking(
             yield method, missing[0], None
 
 
-def _self_names(method: FunctionNode, context: type[ast.expr_context]) -> Iterator[str]:
+def self_names(method: FunctionNode, context: type[ast.expr_context]) -> Iterator[str]:
     """Attributes of the first parameter that a method stores or reads."""
     args = method.args.posonlyargs + method.args.args
     if not args:
@@ -65,7 +65,7 @@ def _self_names(method: FunctionNode, context: type[ast.expr_context]) -> Iterat
                 yield node.attr
 
 
-def _first_value(makers: Iterable[FunctionNode], name: str, had: frozenset[str]) -> ast.expr | None:
+def first_value(makers: Iterable[FunctionNode], name: str, had: frozenset[str]) -> ast.expr | None:
     """
     What new objects are given as ``self.name`` first, in words that objects which exist can say too.
 

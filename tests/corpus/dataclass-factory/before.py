@@ -1,0 +1,9 @@
+from dataclasses import dataclass
+
+
+@dataclass
+class Order:
+    id: int
+
+    def add(self, tag):
+        return [tag]
