@@ -235,7 +235,8 @@ class Change:
         names: Names that the statement binds (IMPORT, VALUE, CLASS).
         rebind: ``module:name`` of importers that took a VALUE by name.
         again: Parameters of a FUNCTION whose defaults are worked out again although their text is the same; of a STATEMENT that
-            fills a table, the table's name; of a CLASS that is made anew, its fields, old and new.
+            fills a table, the table's name; of one that is worked out again with others, the names that change; of a CLASS that is
+            made anew, its fields, old and new.
         section: Whose part of a hotfix file it came from, or "".
         decision: Set where somebody chose.
     """
@@ -313,8 +314,8 @@ class Patch:
 
 
 RULES = (
-    *("class-default", "decorate", "evaluate", "fill-new", "fill-old", "if-held", "merge", "rebind", "remake", "remove"),
-    "run-once",
+    *("again-new", "again-old", "class-default", "decorate", "evaluate", "fill-new", "fill-old", "if-held"),
+    *("merge", "rebind", "remake", "remove", "run-once"),
 )
 KNOWN_NEEDS = frozenset((*map(str, Kind), *(f"expect-{e}" for e in Expect), *(f"rule-{r}" for r in RULES), "again"))
 

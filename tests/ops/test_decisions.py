@@ -142,7 +142,7 @@ def test_the_command_finds_the_file_of_the_new_tree(tmp_path: Path, capsys) -> N
         ("if hasattr(os, 'x'):\n    Y = 1\nelse:\n    Y = 2\n", True),
         ("try:\n    import json\nexcept ImportError:\n    json = None\n", True),
         ("if X:\n    def f(a=1):\n        return a\n", True),
-        ("if X:\n    X = 2\n", False),
+        ("if X():\n    X = 2\n", False),
         ("if X:\n    print(1)\n", False),
         ("if X():\n    Y = 1\n", False),
         ("for y in X:\n    pass\n", False),

@@ -11,9 +11,10 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 
 from suture.engine import census, frames, versions
+from suture.engine.computing import tied
 from suture.engine.facts import Definition, fingerprint, lines_of
 from suture.engine.pace import Pace
-from suture.engine.plan import Work, cross_calls
+from suture.engine.plan import Work, cross_calls, is_tied
 from suture.engine.stage import Context, clear_caches, order
 from suture.engine.swap import CLEARS_VERSION, Quiet, Via
 from suture.patch import Finding, Kind, Patch, Severity
@@ -115,11 +116,12 @@ class Accounting(Context):
                 yield Row(str(change.target), "armed" if ok else "kept", section=change.section)
         for one in self.applied.carried:
             yield Row(one.name, {State.COMMITTED: "added", State.PLANNED: "planned", State.PREPARED: "planned"}.get(state, "kept"))
+        last = [one.new[-1] for one in tied(self.works).values() if one.new]
         for work in self.works:
             self.pace()
             status = work.status
-            if work.change.again and work.change.kind is Kind.STATEMENT:
-                continue  # a part of a table's own value
+            if work.change.again and work.change.kind is Kind.STATEMENT and work not in last:
+                continue  # a part of a table's own value, or of what the last one of several makes
             if status == "todo":
                 added = work.change.before is None
                 status = {
@@ -127,6 +129,9 @@ class Accounting(Context):
                     State.PLANNED: "planned",
                     State.PREPARED: "planned",
                 }.get(state, "kept")
+            if is_tied(work.change):
+                yield from (Row(work.named(n), "updated" if status == "added" else status) for n in work.change.again)
+                continue
             held = [self.held.get(id(s.function), (0, [])) for s in work.sites]
             yield Row(
                 work.target,

@@ -25,8 +25,9 @@ from suture.engine import swap
 from suture.engine.facts import Definition, code_at, inner_body, wrap
 from suture.engine.frames import class_space
 from suture.engine.plan import Work
+from suture.engine.rerun import Behind, absolute, with_imports
 from suture.engine.shadow import Shadows, reading_anew
-from suture.engine.values import is_quiet
+from suture.engine.values import TABLES, is_quiet
 from suture.errors import Refused
 
 __all__ = ["Evaluator"]
@@ -113,7 +114,7 @@ class Evaluator:
 
     def _from_pending(self, node: ast.ImportFrom, space: dict[str, Any], overlay: dict[str, Any]) -> bool:
         """Bind names that another module of this patch gets; True if the statement is done with that."""
-        name = _absolute(node, space)
+        name = absolute(node, space)
         module = sys.modules.get(name) if name else None
         fresh = self.pending.get(id(module), {}) if module is not None else {}
         if not any(a.name in fresh for a in node.names):
@@ -272,6 +273,46 @@ class Evaluator:
         self._rest()
         return space[_VALUE]  # type: ignore[no-any-return]
 
+    def rerun(self, work: Work, made: dict[str, Any], known: Container[str], *, anew: bool) -> None:
+        """
+        Run a statement of a module's top level on names of ours.
+
+        Args:
+            work: It, as *after*.
+            made: What statements before it have bound; gets what this one binds, and loses what it deletes.
+            known: Imports, dumped, that ran when the module was imported: they go as they went.
+            anew: In the shadow; else with what is live, nothing of which is written.
+
+        Raises:
+            Refused: evaluation-failed, evaluation-entangled.
+        """
+        space = self.shadows.of(work.module, work.space) if anew else Behind(work.space)
+        mine = {n: work.space[n] for n in _OF_MODULES if n in work.space}
+        given: dict[str, Any] = {}
+
+        def edit(node: Any) -> ast.stmt:
+            made, found = with_imports(reading_anew(node, ()) if anew else node, work.space, known, self.pending if anew else {})
+            given.update(found)
+            return made
+
+        try:
+            code = _statement(work.after, edit)
+            space.update({**mine, **made, **given})
+            exec(code, space)
+            bound = {n: v for n, v in dict.items(space) if n not in mine and n not in given and n not in _NOISE}
+        except Exception as error:
+            raise _failed(work, error) from error
+        finally:
+            space.clear()
+        before = dict(made)
+        made.clear()
+        for name, value in bound.items():
+            known_value = before.get(name, _UNSET) is value and type(value) not in TABLES
+            made[name] = self.shadows.inside(value, code, work.target) if anew and not known_value else value
+        if anew:
+            self.ran.append(work.target)
+        self._rest()
+
     def will_be(self, work: Work, name: str, value: Any) -> None:
         """What a name holds after the commit, for the expressions that come later."""
         owner, spaces = (work.module, self.pending) if work.owner is None else (work.owner, self.members)
@@ -359,6 +400,9 @@ _CLASS_NOISE = frozenset(
 )
 
 
+# What an import asks of the module that it stands in; what the interpreter puts into a namespace by itself.
+_OF_MODULES = ("__name__", "__package__", "__spec__", "__path__", "__file__", "__loader__")
+_NOISE = _CLASS_NOISE | {"__builtins__"}
 _VALUE, _NEW = "__suture_value__", "_suture_new_"
 
 
@@ -405,15 +449,6 @@ def _failed(work: Work, error: BaseException) -> Refused:
         hint="it runs in the live module's namespace at apply: mend it, or put what it needs into the patch",
         evidence={"raised": type(error).__name__},
     )
-
-
-def _absolute(node: ast.ImportFrom, space: Mapping[str, Any]) -> str:
-    """Name of the module that a ``from`` import means."""
-    if not node.level:
-        return node.module or ""
-    package = space.get("__package__") or ""
-    parts = package.split(".")[: len(package.split(".")) - node.level + 1]
-    return ".".join([*parts, *([node.module] if node.module else [])])
 
 
 def _needs_lending(node: ast.stmt, pending: Mapping[str, Any]) -> bool:

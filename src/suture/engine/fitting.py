@@ -13,24 +13,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from suture.engine import fit, frames, swap, walk
-from suture.engine.bound import shown
-from suture.engine.facts import Definition, alike, equal_copy, fingerprint, same_tree
+from suture.engine.computing import Computing, tied
+from suture.engine.facts import Definition, equal_copy, fingerprint, same_tree
 from suture.engine.frames import class_space, lineage, space_of
 from suture.engine.inner import control, grafted, held_by_undos, same_call, undone
-from suture.engine.plan import CACHES, Site, Work, acts, binds_anew, decorator_names, is_decorated_anew, is_remade, rebinds
+from suture.engine.plan import CACHES, Site, Work, acts, binds_anew, decorator_names, is_decorated_anew, is_remade, is_tied, rebinds
 from suture.engine.resolve import LRU, mangled
 from suture.engine.revert import left_behind, put_back
-from suture.engine.stage import Applied, Stage, let_go, literal
+from suture.engine.stage import Applied, Stage, let_go
 from suture.engine.swap import ABSENT, Via
 from suture.engine.transplant import Remaking, live_class
-from suture.engine.values import COMPARED, TABLES, merge, same
 from suture.errors import Refused, SutureError
 from suture.patch import Finding, Kind, Severity
 
 __all__ = ["Fitting"]
 
 
-class Fitting(Remaking):
+class Fitting(Computing, Remaking):
     """The step "fit" of a transaction."""
 
     values: dict[tuple[int, int], Any]
@@ -43,6 +42,7 @@ class Fitting(Remaking):
         self.applied.caches, self.applied.codes = [], []
         self.old, self.old_at, self.extra, self.copies = [], {}, [], {}
         self._take_place()
+        self.tied = tied(self.works)
         for work in self.works:
             if work.status != "todo":
                 continue
@@ -61,7 +61,9 @@ class Fitting(Remaking):
     def _fit_one(self, work: Work, evaluate: bool) -> None:
         kind, absent = work.change.kind, work.change.before is None
         if kind is Kind.STATEMENT and (work.change.again or acts(work.change)):
-            return  # a part of the table's own value; or run last of all
+            if evaluate and is_tied(work.change):
+                self.fit_tied(work)
+            return  # else a part of the table's own value; or run last of all
         if binds_anew(work.change):
             if evaluate:
                 self._bind_anew(work)
@@ -71,10 +73,10 @@ class Fitting(Remaking):
         elif work.change.decision is not None and work.change.decision.rule == "remove":
             self._remove(work)
         elif kind is Kind.VALUE and work.change.decision is None:
-            self._fit_value(work)
+            self.fit_value(work)
         elif kind is Kind.VALUE:
             if evaluate:
-                self._fit_computed(work)
+                self.fit_computed(work)
         elif kind is Kind.NESTED:
             self._fit_nested(work)
         else:
@@ -123,7 +125,7 @@ class Fitting(Remaking):
                 continue
             was = self.virtual.get((id(work.space), name), swap.read(work.space, name, Via.SETITEM))
             self.stage.put(work.space, name, Via.SETITEM, made)
-            self._rebind(work, was, made)
+            self.rebind(work, was, made)
 
     def _remove(self, work: Work) -> None:
         """Take a name out of a class that inherits another; else it stays, as somebody may look for it."""
@@ -147,108 +149,6 @@ class Fitting(Remaking):
         if members is not None:
             self.stage.put(owner, "__protocol_attrs__", Via.TYPE_SETATTR, {*members, name})
         self.applied.caches.append(_AbcCache(owner))
-
-    def _fit_value(self, work: Work) -> None:
-        assert work.before is not None
-        owner, name, via = self.value_place(work)
-        before, after = literal(work.before.parse()), literal(work.after.parse())
-        self.stage.put(owner, name, via, after)
-        self.evaluator.will_be(work, name, after)
-        self._rebind(work, before, after)
-
-    def _rebind(self, work: Work, before: Any, after: Any) -> None:
-        """Give importers that took a value by name the new one, where they still hold the old one."""
-        for place in work.change.rebind:
-            module_name, _, other = place.partition(":")
-            module = self.modules.by_name(module_name)
-            if module is None:
-                continue
-            space = space_of(module)
-            live = self.virtual.get((id(space), other), swap.read(space, other, Via.SETITEM))
-            if live is before or alike(live, before):
-                self.stage.put(space, other, Via.SETITEM, after)
-                self.evaluator.pending.setdefault(id(module), {})[other] = after
-            elif live is not after and not alike(live, after):
-                self.find(
-                    Finding(
-                        "stays-old",
-                        Severity.WARNING,
-                        place,
-                        f"holds another value than {work.target} had: it was changed there and stays",
-                        hint="set it in a hotfix file",
-                    )
-                )
-
-    def _fit_computed(self, work: Work) -> None:
-        """A value that is worked out again, or a table that is merged; by the rule that the builder, or a person, chose."""
-        owner, name, via = self.value_place(work)
-        now = swap.read(owner, name, via)
-        live = self.virtual.get((id(owner), name), now)
-        self.evaluator.shadows.learn(self.stage.stores)
-        was = self.evaluator.was(work)
-        made = self.evaluator.value(work)
-        for filler in [w for w in self.works if w.change.again and _fills(w, work)]:
-            old = filler.change.decision is not None and filler.change.decision.rule == "fill-old"
-            if not old:
-                made = self.evaluator.fill(filler, name, made, anew=True)
-            elif was is not ABSENT:
-                was = self.evaluator.fill(filler, name, was, anew=False)
-        rule = work.change.decision.rule if work.change.decision is not None else ""
-        if rule == "merge":
-            if was is ABSENT:
-                words = "what its old source makes can't be worked out any more, so what the program changed isn't known"
-                raise Refused("conflict", words, target=work.target, hint="set it by hand in a hotfix file, or restart")
-            self._merge(work, name, live, was, made)
-            return
-        if made is not live and type(live) in TABLES and type(was) is type(made) is type(live):
-            self._merge(work, name, live, was, made)  # as its source doesn't show: somebody may hold it, or have changed it
-            return
-        if same(live, made) and not (was is not ABSENT and same(live, was)):
-            self.already(work)
-            work.status = "already-fixed"
-            made = live
-        elif was is not ABSENT and type(was) in COMPARED and not same(live, was):
-            raise Refused(
-                "conflict",
-                "the live value isn't the one in the source this patch was built from: the program changed it",
-                target=work.target,
-                hint="set it by hand in a hotfix file, or rebuild from what the process runs",
-                evidence={"expected": shown(was), "found": shown(live)},
-            )
-        elif same(live, made):  # worked out again, to the same
-            made = live
-        else:
-            self.stage.put(owner, name, via, made)
-        self.evaluator.will_be(work, name, made)
-        self._rebind(work, now, made)
-
-    def _merge(self, work: Work, name: str, live: Any, was: Any, made: Any) -> None:
-        found = merge(live, was, made, work.target)
-        if found is None:
-            raise Refused(
-                "conflict",
-                f"the live value is {shown(live)}, which the change of its source can't be merged into: the program changed it",
-                target=work.target,
-                hint="set it by hand in a hotfix file, or rebuild from what the process runs",
-            )
-        for owner, key, via, value in found.writes:
-            self.stage.put(owner, key, via, value)
-        self.evaluator.shadows.stands_for(found.after, live)
-        self.evaluator.will_be(work, name, found.after)
-        for place in work.change.rebind:  # importers hold the very table
-            module = self.modules.by_name(place.partition(":")[0])
-            if module is not None:
-                self.evaluator.pending.setdefault(id(module), {})[place.partition(":")[2]] = found.after
-        if not found.writes and not found.kept:
-            self.already(work)
-            work.status = "already-fixed"
-            return
-        words = f"{found.put} put, {found.removed} removed, in place: who holds the table sees it"
-        self.find(Finding("merged", Severity.NOTE, work.target, words))
-        if found.kept:
-            names = f"{', '.join(found.kept[:5])}{f' and {len(found.kept) - 5} more' if len(found.kept) > 5 else ''}"
-            words = f"the program itself has changed {names}: that stays"
-            self.find(Finding("table-kept", Severity.WARNING, work.target, words, "set it in a hotfix file"))
 
     def _fit_nested(self, work: Work) -> None:
         for site, becomes in work.nested:
@@ -481,7 +381,7 @@ class Fitting(Remaking):
     def _places(self, work: Work) -> Iterator[tuple[int, str]]:
         """Names that a change binds."""
         owner = work.space if work.owner is None else work.owner
-        for name in work.change.names or (work.change.target.name,):
+        for name in (work.change.again if is_tied(work.change) else work.change.names) or (work.change.target.name,):
             yield id(owner), mangled(name, work.change.scope.classes)
         if work.change.kind is Kind.VALUE and work.change.before is not None:
             owner, name, _ = self.value_place(work)
@@ -502,17 +402,6 @@ class Fitting(Remaking):
         self.virtual.update(((id(e.store.owner), e.store.name), e.old) for e in applied.undo.entries)
         for function, code in back.put:  # a closure that was made meanwhile has no entry
             self.virtual.setdefault((id(function), "__code__"), equal_copy(code, self.copies))
-
-
-def _fills(filler: Work, work: Work) -> bool:
-    """True if a statement fills the table that a change is about."""
-    mine, its = filler.change, work.change
-    return (
-        mine.kind is Kind.STATEMENT
-        and filler.module is work.module
-        and mine.scope.classes == its.scope.classes
-        and mine.again == (its.target.name,)
-    )
 
 
 class _AbcCache:

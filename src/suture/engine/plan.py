@@ -28,6 +28,7 @@ __all__ = [
     "cross_calls",
     "is_decorated_anew",
     "is_remade",
+    "is_tied",
     "judge",
     "judge_live",
     "may_be_gone",
@@ -122,6 +123,10 @@ class Work:
         module = self.change.target.module
         return text if name == module or name != "__main__" else f"__main__{text[len(module) :]}"
 
+    def named(self, name: str) -> str:
+        """The same for one name of several that a change is about; *name* of another one is its own."""
+        return f"{self.target.partition(':')[0]}:{name}" if name and is_tied(self.change) else self.target
+
 
 def accepts(accept: Iterable[str], finding: Finding) -> bool:
     """True if a person took this finding on: by ``code`` or by ``code:target``."""
@@ -154,6 +159,11 @@ def acts(change: Change) -> bool:
     """True for what is run for what it does, by somebody's choice: a statement, decorators that may register."""
     chosen = change.decision
     return chosen is not None and (chosen.rule == "run-once" or (chosen.rule == "decorate" and chosen.by == "person"))
+
+
+def is_tied(change: Change) -> bool:
+    """True for one of several statements that are worked out again together."""
+    return change.decision is not None and change.decision.rule in ("again-old", "again-new")
 
 
 def is_decorated_anew(change: Change) -> bool:

@@ -64,6 +64,7 @@ class Shadows:
         self._learned = 0
         self._real: dict[int, tuple[Any, Any]] = {}  # by id of what stands in for it: that, and what is live
         self._made: dict[int, types.FunctionType] = {}  # functions that were made in a shadow, as they are live
+        self._stand_ins: set[int] = set()
         self._given = False  # something of a shadow has been handed out
 
     def of(self, module: types.ModuleType, space: dict[str, Any]) -> Shadow:
@@ -82,6 +83,7 @@ class Shadows:
 
     def let_go(self, rest: Callable[[], None]) -> None:
         """Drop the twins: they hold code, and who holds code is counted as being inside it."""
+        self._stand_ins.clear()
         for pile in (self._real, self._made, self._fields, self._by_space, self._by_module):
             while pile:
                 pile.popitem()
@@ -90,6 +92,7 @@ class Shadows:
     def stands_for(self, stand_in: Any, live: Any) -> None:
         """A copy that expressions see in place of a live table."""
         self._real[id(stand_in)] = (stand_in, live)
+        self._stand_ins.add(id(stand_in))
         self._given = True
 
     def twin(self, value: Any) -> Any:
@@ -125,6 +128,15 @@ class Shadows:
         return getattr(value, name)
 
     # ------------------------------------------------------------ what comes out
+
+    def inside(self, value: Any, code: types.CodeType, target: str) -> Any:
+        """As ``real``; a copy of a live table stays that copy, as more will be put into it."""
+        own = self._real.pop(id(value)) if id(value) in self._stand_ins else None
+        try:
+            return self.real(value, code, target)
+        finally:
+            if own is not None:
+                self._real[id(value)] = own
 
     def real(self, value: Any, code: types.CodeType, target: str) -> Any:
         """

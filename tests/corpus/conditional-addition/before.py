@@ -1,4 +1,10 @@
 import sys
 
-if sys.version_info >= (3,):
+
+def is_new():
+    print("asked")
+    return sys.version_info >= (3,)
+
+
+if is_new():
     A = 1

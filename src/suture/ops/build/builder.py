@@ -20,6 +20,7 @@ from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.decorating import only_wrap
 from suture.ops.build.diff import Difference, diff
 from suture.ops.build.keepers import keepers, lookers, makers
+from suture.ops.build.knots import Knot, Knots
 from suture.ops.build.naming import named
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.ripple import Key, Ripple, Wave
@@ -96,6 +97,7 @@ class _Builder:
         self.old = Tree(old, alias, rooted=rooted)
         self.new = Tree(new, alias, like=self.old, rooted=rooted)
         self.readers, self.old_readers = Readers(self.new), Readers(self.old)
+        self.knots = Knots(self.old, self.new)
         self.findings: list[Finding] = []
         self.modules: list[_Module] = []
         self.added: list[tuple[Change, Source]] = []
@@ -195,10 +197,13 @@ class _Builder:
             self._whole(sides[0], added=path in self.new.files)
             return
         try:
-            self.modules.append(_Module(sides[0], sides[1], diff(sides[0], sides[1], self.decisions)))
+            self.modules.append(_Module(sides[0], sides[1], self._difference(*sides)))
         except RecursionError:
             words = "an expression or a chain of elif is nested too deep to be compared"
             self._say("too-deep", Severity.ERROR, path, words, "split it, or restart", {"place": path})
+
+    def _difference(self, old: Source, new: Source) -> Difference:
+        return diff(old, new, self.decisions, self.knots.of(new.path))
 
     def _whole(self, source: Source, *, added: bool) -> None:
         """A module that only one side has."""
@@ -244,10 +249,12 @@ class _Builder:
 
     def _ripple(self) -> None:
         """Values that change take with them what is computed from them, in other files too; or stay behind."""
-        mine = {_key(c): c for m in self.modules for c in m.difference.changes if not c.target.slot}
-        self.ripple = ripple = Ripple(self.old, self.new, self.readers, mine)
+        mine = self._tie()
+        ripple = self.ripple
         again: dict[Key, Change] = {}
         rebind: dict[Key, list[str]] = {}
+        for knot in list(self.knots.touched()):
+            self._accept(knot.home, "", ripple.of_knot(knot), again, rebind)
         for module in self.modules:
             for classes, name in module.difference.filled:
                 key = (module.new.path, classes, name)
@@ -274,13 +281,53 @@ class _Builder:
             module.difference.changes = kept
         self._take_along(again, rebind)
 
+    def _tie(self) -> dict[Key, Change]:
+        """Give up the knots whose names can't be followed: their statements are said as others are."""
+        while True:
+            mine = {_key(c): c for m in self.modules for c in m.difference.changes if not c.target.slot}
+            self.ripple = Ripple(self.old, self.new, self.readers, mine, self.knots)
+            stuck = [k for k in self.knots.touched() if self._is_stuck(k)]
+            if not stuck:
+                return mine
+            for knot in stuck:
+                self.knots.give_up(knot)
+            for module in self.modules:
+                if any(k.home is module.new for k in stuck):
+                    for knot in self.knots.of(module.new.path):
+                        knot.touched.clear()
+                    module.difference = self._difference(module.old, module.new)
+
+    def _is_stuck(self, knot: Knot) -> bool:
+        if "__all__" in knot.touched and self._newly_exported(next(m for m in self.modules if m.new is knot.home)):
+            return True
+        return bool(self.ripple.of_knot(knot).stuck)
+
+    def _accept(
+        self, home: Source, target: str, wave: Wave, again: dict[Key, Change], rebind: dict[Key, list[str]], line: int = 0
+    ) -> None:
+        """Take along what a change takes with it, and say what has run with the old value."""
+        if wave.acted and not wave.stuck:
+            words = f"ran with the old value, and isn't run again: {_some(sorted(set(wave.acted)))}"
+            place = {"place": f"{home.path}:{line}" if line else home.path}
+            self._say("value-stale", Severity.WARNING, target or home.module, words, "do it in a hotfix file", place)
+        if not wave.stuck:
+            for key, made in wave.changes.items():
+                known = again.get(key)
+                again[key] = made if known is None else replace(made, again=tuple(dict.fromkeys((*known.again, *made.again))))
+            rebind |= wave.rebind
+            for knot, names in wave.knots.items():
+                knot.touched |= names
+
     def _made_anew(self, finding: Finding) -> bool:
         """Take a value along that code which changes has made; True if that can be."""
         path, _, line = finding.evidence["place"].rpartition(":")
         wave = self.ripple.at(path, int(line)) if finding.severity is Severity.WARNING else None
         if wave is None or wave.stuck:
             return False
-        self._take_along(wave.changes, wave.rebind)
+        again: dict[Key, Change] = {}
+        rebind: dict[Key, list[str]] = {}
+        self._accept(self.new.source(path), "", Wave(wave.changes, wave.rebind, wave.knots), again, rebind)
+        self._take_along(again, rebind)
         return True
 
     def _numbered(self, modules: Sequence[_Module]) -> list[Change]:
@@ -316,8 +363,7 @@ class _Builder:
         if chosen is None and (not wraps or wave.stuck or wave.acted):
             return change
         if not wave.stuck:
-            again |= wave.changes
-            rebind |= wave.rebind
+            self._accept(module.new, str(change.target), Wave(wave.changes, wave.rebind, wave.knots), again, rebind)
         if chosen is None:
             return replace(change, decision=Decision("decorate", "builder", "its decorators only make wrappers"))
         words = f"replace: it is made anew, and its decorators run{f' ({chosen.why})' if chosen.why else ''}"
@@ -353,25 +399,17 @@ class _Builder:
         if exported:
             return exported
         wave = ripple.of(module.new, change)
-        if wave.acted and not wave.stuck:
-            place = f"{module.new.path}:{change.scope.line_after}"
-            words = f"ran with the old value, and isn't run again: {_some(sorted(set(wave.acted)))}"
-            self._say("value-stale", Severity.WARNING, str(change.target), words, "do it in a hotfix file", {"place": place})
-        if not wave.stuck:
-            for key, made in wave.changes.items():
-                known = again.get(key)
-                again[key] = made if known is None else replace(made, again=tuple(dict.fromkeys((*known.again, *made.again))))
-            rebind |= wave.rebind
+        self._accept(module.new, str(change.target), wave, again, rebind, change.scope.line_after)
         return sorted(set(wave.stuck))
 
     def _take_along(self, again: Mapping[Key, Change], rebind: Mapping[Key, list[str]]) -> None:
         by_path = {m.new.path: m for m in self.modules}
-        for key, made in again.items():
-            path = key[0]
+        for path in (*(key[0] for key in again), *(k.home.path for k in self.knots.touched())):
             if path not in by_path:
                 by_path[path] = _Module(self.old.source(path), self.new.source(path), Difference())
                 self.modules.append(by_path[path])
-            changes = by_path[path].difference.changes
+        for key, made in again.items():
+            changes = by_path[key[0]].difference.changes
             at = next((n for n, c in enumerate(changes) if _key(c) == key and not c.target.slot), None)
             if at is None:
                 changes.append(made)
@@ -383,13 +421,24 @@ class _Builder:
             more = [f for c in tables if c.decision.rule in ("evaluate", "merge") for f in self.ripple.fillers(c)]  # type: ignore[union-attr]
             module.difference.changes += [f for f in more if str(f.target) not in known]
             taken = [replace(c, rebind=tuple(rebind.get(_key(c), c.rebind))) for c in module.difference.changes]
+            taken = [*(c for c in taken if not _is_of_knot(c)), *self._of_knots(module.new, rebind)]
             module.difference.changes = sorted(taken, key=lambda c: c.scope.line_after)
+
+    def _of_knots(self, source: Source, rebind: Mapping[Key, list[str]]) -> list[Change]:
+        """What is worked out again in a file, statement by statement."""
+        out: list[Change] = []
+        for knot in (k for k in self.knots.touched() if k.home is source):
+            for name in knot.touched:
+                places = [*rebind.get((source.path, (), name), knot.rebind.get(name, ())), *self.readers.takers(source, name)]
+                knot.rebind[name] = list(dict.fromkeys(places))
+            out += knot.changes()
+        return out
 
     def _carried(self, module: _Module) -> None:
         """Settle the changes of a module: importers of what is added, the engine's own rules."""
         kept: list[Change] = []
         for change in module.difference.changes:
-            if change.before is None and not change.scope.classes:
+            if change.before is None and not change.scope.classes and not _is_of_knot(change):
                 names = change.names or (change.target.name,)
                 kept.append(replace(change, rebind=tuple(t for n in names for t in self.readers.takers(module.new, n))))
             else:
@@ -510,6 +559,10 @@ def _if_held(old: Source, change: Change) -> Change:
     ):
         return change
     return replace(change, decision=Decision("if-held", "builder", f"its module deletes {first} after its use"))
+
+
+def _is_of_knot(change: Change) -> bool:
+    return change.decision is not None and change.decision.rule in ("again-old", "again-new")
 
 
 def _key(change: Change) -> Key:

@@ -73,7 +73,7 @@ def unexplained(old: Source, new: Source, changes: Iterable[Change], findings: I
             continue
         if change.decision is not None and change.decision.rule in ("class-default", "remove"):
             continue  # in neither source; named by a finding
-        if change.decision is not None and change.decision.rule == "fill-old":
+        if change.decision is not None and change.decision.rule in ("fill-old", "again-old"):
             lost += _take(old, left, change, change.after, change.scope.line_before)
             continue
         lost += _take(old, left, change, change.before, change.scope.line_before)

@@ -93,6 +93,11 @@ class Decisions:
             raise Refused("bad-decision", f"{made[0]} isn't a choice for {key}", target=place, hint=hint)
         return Decision(made[0], "person", made[1])
 
+    def is_about(self, source: Source, node: ast.stmt) -> bool:
+        """True if somebody has chosen something for a top-level statement, or for a name that it makes."""
+        keys = [f"{source.module}: {nodes.head(node)}", f"{source.module}:{nodes.target_name(node)}"]
+        return _beside(source, node) is not None or any(key in self._entries for key in keys)
+
     def unused(self) -> list[str]:
         """Keys that nothing asked for."""
         return sorted(self._entries.keys() - self._used)

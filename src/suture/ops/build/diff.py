@@ -21,6 +21,7 @@ from suture.errors import Refused
 from suture.ops.build import nodes, shapes
 from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.filling import can_be_filled
+from suture.ops.build.knots import Knot
 from suture.ops.build.lacking import lacking
 from suture.ops.build.nodes import FunctionNode, Item
 from suture.ops.build.pairing import pair, same_call
@@ -81,7 +82,7 @@ class _Scope:
         return ".".join([*self.classes, name])
 
 
-def diff(old: Source, new: Source, decisions: Decisions | None = None) -> Difference:
+def diff(old: Source, new: Source, decisions: Decisions | None = None, knots: Sequence[Knot] = ()) -> Difference:
     """
     Compare two versions of one module.
 
@@ -89,11 +90,12 @@ def diff(old: Source, new: Source, decisions: Decisions | None = None) -> Differ
         old: One.
         new: The other.
         decisions: What somebody chose where the source doesn't say.
+        knots: What can be worked out again as one; those that differ are touched, and none of their statements is said.
 
     Raises:
         Refused: syntax-error in either.
     """
-    return _Differ(old, new, decisions or Decisions()).run()
+    return _Differ(old, new, decisions or Decisions()).run(knots)
 
 
 class _Differ:
@@ -101,9 +103,15 @@ class _Differ:
         self.old, self.new, self.decisions = old, new, decisions
         self.out = Difference()
         self.lineage = nodes.Lineage(new.tree)
+        self.taken: set[int] = set()
 
-    def run(self) -> Difference:
+    def run(self, knots: Sequence[Knot]) -> Difference:
         old, new = self.old.tree.body, self.new.tree.body
+        for knot in knots:
+            names = knot.differs
+            if names and not any(self.decisions.is_about((self.old, self.new)[side], node) for side, node in knot.statements()):
+                knot.touched |= names
+                self.taken.update(map(id, knot.taken()))
         self._body(old, new, _Scope(bound=nodes.bound_names(old), often=nodes.bound_often(old) | nodes.bound_often(new)))
         if self.old.future_flags != self.new.future_flags:
             self._future_differs()
@@ -123,7 +131,10 @@ class _Differ:
     # ------------------------------------------------------------ walking
 
     def _body(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt], scope: _Scope) -> None:
-        left, right = nodes.items(old, self.old), nodes.items(new, self.new)
+        left, right = (
+            [i for i in nodes.items(body, source) if id(i.whole) not in self.taken]
+            for body, source in ((old, self.old), (new, self.new))
+        )
         pairs, removed, added = pair(left, right)
         for before, after in pairs:
             if before.dump != after.dump:

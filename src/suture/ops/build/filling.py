@@ -11,7 +11,7 @@ from suture.engine.values import is_table
 from suture.ops.build import nodes
 from suture.ops.build.tree import Source
 
-__all__ = ["can_be_filled"]
+__all__ = ["can_be_filled", "parts_of"]
 
 
 def can_be_filled(source: Source, body: Sequence[ast.stmt], name: str) -> bool:
@@ -19,7 +19,7 @@ def can_be_filled(source: Source, body: Sequence[ast.stmt], name: str) -> bool:
     made: list[ast.stmt] = []
     for node in nodes.statements(body):
         if nodes.filled(node) == name:
-            if not any(node is n for n in body) or not all(map(source.is_quiet, _parts(node))):
+            if not any(node is n for n in body) or not all(map(source.is_quiet, parts_of(node))):
                 return False
         elif name in nodes.binds(node):
             made.append(node)
@@ -29,7 +29,7 @@ def can_be_filled(source: Source, body: Sequence[ast.stmt], name: str) -> bool:
     return is_table(value) and source.is_quiet(value)
 
 
-def _parts(node: ast.stmt) -> list[ast.expr]:
+def parts_of(node: ast.stmt) -> list[ast.expr]:
     """Expressions of a statement that fills a table."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         return [*node.value.args, *(k.value for k in node.value.keywords)]

@@ -390,6 +390,20 @@ class Blank(ast.NodeTransformer):
         return node
 
 
+class _Undefined(ast.NodeTransformer):
+    """Leaves functions and classes out."""
+
+    def _leave_out(self, node: ast.AST) -> None:
+        return None
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = _leave_out
+
+
+def without_definitions(node: ast.stmt) -> ast.stmt:
+    """A copy of a block without the functions and classes in it; for comparing, as a body may be empty then."""
+    return _Undefined().generic_visit(copy.deepcopy(node))  # type: ignore[return-value]
+
+
 def blanked_dump(node: ast.stmt) -> str:
     """The statement without the bodies of the functions it makes."""
     return ast.dump(Blank().visit(copy.deepcopy(node)))

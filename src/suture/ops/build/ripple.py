@@ -16,6 +16,7 @@ from suture.engine.values import is_table
 from suture.ops.build import nodes
 from suture.ops.build.diff import rule_for
 from suture.ops.build.filling import can_be_filled
+from suture.ops.build.knots import Knot, Knots
 from suture.ops.build.nodes import FunctionNode
 from suture.ops.build.readers import Readers
 from suture.ops.build.tree import Source, Tree
@@ -35,12 +36,14 @@ class Wave:
     Attributes:
         changes: Values and defaults that are worked out again, by place.
         rebind: ``module:name`` of modules that took a name, by the place of what they took.
+        knots: Names of knots that are worked out again.
         stuck: Places that read it and can't be worked out again, with the reason.
         acted: Places of statements that bind nothing and ran with the old value.
     """
 
     changes: dict[Key, Change] = field(default_factory=dict)
     rebind: dict[Key, list[str]] = field(default_factory=dict)
+    knots: dict[Knot, set[str]] = field(default_factory=dict)
     stuck: list[str] = field(default_factory=list)
     acted: list[str] = field(default_factory=list)
 
@@ -59,8 +62,8 @@ class _Unit:
 class Ripple:
     """Questions about two trees; *mine* are the changes that are there anyway, by place."""
 
-    def __init__(self, old: Tree, new: Tree, readers: Readers, mine: Mapping[Key, Change]) -> None:
-        self._old, self._new, self._readers, self._mine = old, new, readers, mine
+    def __init__(self, old: Tree, new: Tree, readers: Readers, mine: Mapping[Key, Change], knots: Knots) -> None:
+        self._old, self._new, self._readers, self._mine, self._knots = old, new, readers, mine, knots
         self._units: dict[str, list[_Unit]] = {}
         self._lineages: dict[str, nodes.Lineage] = {}
 
@@ -91,6 +94,9 @@ class Ripple:
 
     def at(self, path: str, line: int) -> Wave | None:
         """The same for a value of the old tree that code which changes has made; None if it can't be worked out again."""
+        for knot in self._knots.of(path):
+            if (names := knot.made_on(line)) and (knot.touched or not knot.differs):
+                return self._follow(Wave(knots={knot: names}), [(knot.home, (), name) for name in sorted(names)])
         old = self._old.source(path)
         unit = next((u for u in _units(old, old.tree.body, (), False) if u.node.lineno == line and _name_of(u.node)), None)
         if unit is None or path not in self._new.files or not isinstance(unit.node, ast.Assign | ast.AnnAssign):
@@ -109,8 +115,18 @@ class Ripple:
 
     def of(self, source: Source, change: Change) -> Wave:
         """Follow one changed value."""
-        wave = Wave()
-        todo: list[tuple[Source, tuple[str, ...], str]] = [(source, change.scope.classes, _last(change))]
+        return self._follow(Wave(), [(source, change.scope.classes, _last(change))])
+
+    def of_knot(self, knot: Knot) -> Wave:
+        """Follow the names of a knot that differs."""
+        return self._follow(Wave(knots={knot: set(knot.touched)}), [(knot.home, (), name) for name in sorted(knot.touched)])
+
+    def _renamed(self, knot: Knot, names: set[str], wave: Wave) -> list[str]:
+        """Importers that call one of several names something else: a patch can't say which they took."""
+        taken = [(place, n) for n in names for place in wave.rebind.get((knot.home.path, (), n), ())]
+        return [f"{place} (imported under another name)" for place, n in taken if len(names) > 1 and place.partition(":")[2] != n]
+
+    def _follow(self, wave: Wave, todo: list[tuple[Source, tuple[str, ...], str]]) -> Wave:
         seen = {(s.path, c, n) for s, c, n in todo}
         for home, classes, name in todo:  # grows while it is walked
             if not classes:
@@ -120,6 +136,8 @@ class Ripple:
                     if key not in seen:
                         seen.add(key)
                         todo.append((unit.source, key[1], key[2]))
+        for knot, names in wave.knots.items():
+            wave.stuck += self._renamed(knot, names, wave)
         return wave
 
     # ------------------------------------------------------------ one reader
@@ -134,6 +152,10 @@ class Ripple:
         mine = self._mine.get(key)
         if isinstance(node, FunctionNode):
             self._defaults(unit, key, home, classes, name, wave)
+        elif (found := self._tied(unit)) is not None:
+            knot, names = found
+            wave.knots.setdefault(knot, set()).update(names)
+            yield from ((unit.source.path, (), n) for n in sorted(names))
         elif mine is not None and mine.kind is Kind.NESTED:
             wave.stuck.append(f"{place} (the functions that it makes change too)")
         elif mine is not None:
@@ -163,6 +185,14 @@ class Ripple:
             wave.changes[key] = made
             yield key
 
+    def _tied(self, unit: _Unit) -> tuple[Knot, set[str]] | None:
+        """The knot that a statement is in, and what it makes of it; None for one that a person's choice is about."""
+        for knot in self._knots.of(unit.source.path) if not unit.classes else ():
+            names = knot.made_at(unit.node)
+            if names:
+                return (knot, names) if knot.touched or not knot.differs else None
+        return None
+
     def _why_not(self, unit: _Unit) -> str | None:
         node = unit.node
         value = nodes.value_of(node)
@@ -187,7 +217,7 @@ class Ripple:
         if old is None:
             return None
         source, node = unit.source, unit.node
-        decision = rule_for(old, node, unit.classes)
+        decision = rule_for(old, node, unit.classes) or (_MERGE if is_table(nodes.value_of(node)) else None)
         if decision is None or (is_table(nodes.value_of(node)) and not self._old.source(source.path).is_quiet(nodes.value_of(old))):
             return "a table made by calls"
         decision = Decision(decision.rule, "builder", "computed from what changes")
@@ -333,6 +363,9 @@ class Ripple:
         want = nodes.dump_of(unit.source, unit.node)
         body = self._body(old, unit.classes) if not unit.classes or self._class(old, unit.classes) is not None else ()
         return next((n for n in body if type(n) is type(unit.node) and nodes.dump_of(old, n) == want), None)
+
+
+_MERGE = Decision("merge", "builder", "")
 
 
 def _mutates(node: ast.Expr, name: str) -> bool:

@@ -52,6 +52,9 @@ def stale(old: Tree, new: Tree, changes: Sequence[Change], findings: Iterable[Fi
         if change.kind is Kind.VALUE and change.decision is not None and change.before:
             first = change.scope.line_before
             said[change.target.path].update(range(first, first + change.before.count("\n")))
+        elif change.decision is not None and change.decision.rule == "again-old":
+            first = change.scope.line_before
+            said[change.target.path].update(range(first, first + (change.after or "").count("\n")))
     before = _Side(old, new, changes, was=True)
     found = list(before.at_import(said)) if before.any else []
     additions = [c for c in changes if _is_evaluated(c)]
@@ -60,7 +63,9 @@ def stale(old: Tree, new: Tree, changes: Sequence[Change], findings: Iterable[Fi
 
 
 def _is_evaluated(change: Change) -> bool:
-    """True if applying it calls something."""
+    """True if applying it calls something, of the code that is live before."""
+    if change.kind is Kind.STATEMENT and change.again:
+        return False
     old, new = _parsed(change.before) if not binds_anew(change) else None, _parsed(change.after)
     if isinstance(new, nodes.FunctionNode):
         had = set(map(ast.dump, _defaults(old))) if old is not None else set()

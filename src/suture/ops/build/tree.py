@@ -116,9 +116,16 @@ class Source:
                     flags |= _FLAGS.get(alias.name, 0)
         return flags
 
-    def is_quiet(self, node: ast.expr | None) -> bool:
-        """True if evaluating an expression of it makes a value and does nothing else, as far as its text says, and still can."""
-        if self.deleted and node is not None and any(isinstance(n, ast.Name) and n.id in self.deleted for n in ast.walk(node)):
+    def is_quiet(self, node: ast.expr | None, own: Container[str] = ()) -> bool:
+        """
+        True if evaluating an expression of it makes a value and does nothing else, as far as its text says, and still can.
+
+        Args:
+            node: It.
+            own: Names that will be there although the top level deletes them.
+        """
+        gone = (n.id for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in self.deleted) if self.deleted and node else ()
+        if any(name not in own for name in gone):
             return False
         return is_quiet(node, QuietNames(self, self.trees), self.imported)
 
