@@ -312,7 +312,19 @@ class Patch:
         return tuple(sorted({str(c.kind) for c in self.changes} | {f"expect-{c.expect}" for c in self.changes} | rules | again))
 
 
-RULES = ("class-default", "decorate", "evaluate", "fill-new", "fill-old", "if-held", "merge", "rebind", "remove", "run-once")
+RULES = (
+    "class-default",
+    "decorate",
+    "evaluate",
+    "fill-new",
+    "fill-old",
+    "if-held",
+    "merge",
+    "rebind",
+    "remove",
+    "replace",
+    "run-once",
+)
 KNOWN_NEEDS = frozenset((*map(str, Kind), *(f"expect-{e}" for e in Expect), *(f"rule-{r}" for r in RULES), "again"))
 
 

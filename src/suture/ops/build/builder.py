@@ -21,6 +21,7 @@ from suture.ops.build.decorating import only_wrap
 from suture.ops.build.diff import Difference, diff
 from suture.ops.build.keepers import keepers, lookers, makers
 from suture.ops.build.naming import named
+from suture.ops.build.overrule import overruled, still_true, unheard
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.ripple import Key, Ripple, Wave
 from suture.ops.build.stale import stale
@@ -111,7 +112,9 @@ class _Builder:
         for path in changed:
             if path in code:
                 self._file(path)
+        self._overrule()
         self._ripple()
+        self._overrule()
         modules = self._by_import()
         for module in modules:
             self._carried(module)
@@ -120,18 +123,12 @@ class _Builder:
         left = stale(self.old, self.new, changes, self.findings)
         anew = [f for f in left if self._made_anew(f)]
         if anew:
+            self.findings += self._overrule()
             modules = self._by_import()
             changes = self._numbered(modules)
             left = stale(self.old, self.new, changes, self.findings)
         self.findings += left
-        for key in self.decisions.unused():
-            self._say(
-                "decision-unused",
-                Severity.NOTE,
-                key,
-                "a decision that nothing asked for",
-                "take it out, or see what it is about now",
-            )
+        self.findings += unheard(self.decisions, {str(c.target): c for c in changes})
         self._nothing(changed, changes)
         errors = tuple(f for f in self.findings if f.severity is Severity.ERROR)
         rest = tuple(f for f in self.findings if f.severity is not Severity.ERROR)
@@ -216,6 +213,17 @@ class _Builder:
             self._say("not-carried", Severity.WARNING, source.module, words, hint, place)
 
     # ------------------------------------------------------------ what only the whole tree tells
+
+    def _overrule(self) -> list[Finding]:
+        """Let a person's choices stand in place of the builder's; what is said of it."""
+        said: list[Finding] = []
+        for module in self.modules:
+            here = module.difference
+            made = overruled(self.decisions, module.old, module.new, here.changes)
+            new = [f for f in made.findings if f not in here.findings]
+            here.changes, here.findings = made.changes, [*(f for f in here.findings if still_true(f, made.gone)), *new]
+            said += new
+        return said
 
     def _ripple(self) -> None:
         """Values that change take with them what is computed from them, in other files too; or stay behind."""
