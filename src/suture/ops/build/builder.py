@@ -31,6 +31,7 @@ from suture.record import replace
 
 __all__ = ["build"]
 
+_DOCUMENTS = (".rst", ".md", ".txt", ".lock")
 _DEPTH = 5_000  # ast.dump takes three frames a level, and an elif is a level; a C stack of 8 MB has room for it on 3.10
 
 
@@ -148,7 +149,11 @@ class _Builder:
 
     def _not_python(self, changed: Sequence[str]) -> None:
         stubs = [p for p in changed if p.endswith(".pyi")]
+        homes = {p.rpartition("/")[0] for p in self.old.python() | self.new.python()} - {""}
         others = [p for p in changed if not p.endswith((".py", ".pyi"))]
+        others.sort(
+            key=lambda p: (p.endswith(_DOCUMENTS), not any(p.startswith(f"{home}/") for home in homes))
+        )  # what counts first
         tests = [p for p in changed if p.endswith(".py") and p not in self.old.python() | self.new.python()]
         if others:
             words = f"{_count(others, 'file')} that {'is' if len(others) == 1 else 'are'} not Python: {_some(others)}"
