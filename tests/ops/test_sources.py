@@ -176,6 +176,15 @@ def test_what_is_staged_is_what_is_to_be_committed(repo: Repo, run) -> None:
     assert main(["lint", "v1..HEAD", "--staged"]) == 64
 
 
+def test_a_stub_of_an_extension_is_said_of_a_repository_too(repo: Repo, run) -> None:
+    """The extension's own source is the same on both sides."""
+    repo.commit({"p/__init__.py": "", "p/m.pyx": "x = 1\n", "p/m.pyi": "x: int\n", "p/data.txt": "1"}, "v1")
+    repo.commit({"p/m.pyi": "x: str\n"}, "v2")
+    _, row, _ = run("v1..v2")
+    assert [(f["code"], f["target"]) for f in row["findings"]][0] == ("extension-stub", "p/m.pyi")
+    assert "p/m.pyx" in row["findings"][0]["message"]
+
+
 def test_a_first_commit_is_all_new(repo: Repo, run) -> None:
     """A hook runs before there is a HEAD."""
     repo.write({"m.py": OLD, "n.py": OLD})

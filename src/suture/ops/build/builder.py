@@ -20,6 +20,7 @@ from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.decorating import only_wrap
 from suture.ops.build.diff import Difference, diff
 from suture.ops.build.keepers import keepers, lookers, makers
+from suture.ops.build.leftout import left_out
 from suture.ops.build.naming import named
 from suture.ops.build.overrule import overruled, still_true, unheard
 from suture.ops.build.readers import Readers, all_names
@@ -31,7 +32,6 @@ from suture.record import replace
 
 __all__ = ["build"]
 
-_DOCUMENTS = (".rst", ".md", ".txt", ".lock")
 _DEPTH = 5_000  # ast.dump takes three frames a level, and an elif is a level; a C stack of 8 MB has room for it on 3.10
 
 
@@ -105,7 +105,7 @@ class _Builder:
 
     def run(self, name: str, meta: Mapping[str, str]) -> Patch:
         changed = sorted(p for p in self.old.files.keys() | self.new.files.keys() if self._differs(p))
-        self._not_python(changed)
+        self.findings += left_out(self.old, self.new, changed)
         code = (self.old.python() | self.new.python()) - self._generated(changed)
         doubts, nameless = named(self.old, self.new, code.intersection(changed))
         self.findings += doubts
@@ -146,22 +146,6 @@ class _Builder:
         if path not in self.old.files or path not in self.new.files:
             return True
         return self.old.bytes_of(path) != self.new.bytes_of(path)
-
-    def _not_python(self, changed: Sequence[str]) -> None:
-        stubs = [p for p in changed if p.endswith(".pyi")]
-        homes = {p.rpartition("/")[0] for p in self.old.python() | self.new.python()} - {""}
-        others = [p for p in changed if not p.endswith((".py", ".pyi"))]
-        others.sort(
-            key=lambda p: (p.endswith(_DOCUMENTS), not any(p.startswith(f"{home}/") for home in homes))
-        )  # what counts first
-        tests = [p for p in changed if p.endswith(".py") and p not in self.old.python() | self.new.python()]
-        if others:
-            words = f"{_count(others, 'file')} that {'is' if len(others) == 1 else 'are'} not Python: {_some(others)}"
-            self._say("not-carried", Severity.WARNING, others[0], words, "put them in place yourself, if the fix needs them")
-        if stubs:
-            self._say("type-only", Severity.NOTE, stubs[0], f"{_count(stubs, 'stub file')} left out: {_some(stubs)}")
-        if tests:
-            self._say("left-out-tests", Severity.NOTE, tests[0], f"{_count(tests, 'test file')} left out: {_some(tests)}")
 
     def _generated(self, changed: Sequence[str]) -> set[str]:
         """Files that a program wrote from something else: said, and not carried."""
