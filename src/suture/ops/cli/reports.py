@@ -31,8 +31,8 @@ def text(verdict: Verdict) -> str:
     """The verdict, then a line a finding, ``file:line: severity code: message``; with its caret, where there is one."""
     lines = [verdict.word]
     for row in verdict.rows:
-        where = _where(row)
-        lines.append(f"{where + ': ' if where else ''}{row.finding.severity} {row.finding.code}: {_message(row)}")
+        where, decide = _where(row), row.need is Need.DECISION  # with the line for the decisions file
+        lines.append(f"{where + ': ' if where else ''}{row.finding.severity} {row.finding.code}: {_message(row, hint=decide)}")
         lines += source_lines(row.finding.evidence)
     return "".join(f"{_plain(line)}\n" for line in lines)
 
