@@ -315,7 +315,7 @@ class Patch:
 
 RULES = (
     *("again-new", "again-old", "class-default", "decorate", "evaluate", "fill-new", "fill-old", "if-held"),
-    *("merge", "rebind", "remake", "remove", "run-once"),
+    *("merge", "rebind", "remake", "remove", "replace", "run-once"),
 )
 KNOWN_NEEDS = frozenset((*map(str, Kind), *(f"expect-{e}" for e in Expect), *(f"rule-{r}" for r in RULES), "again"))
 

@@ -20,7 +20,7 @@ from suture.errors import Fault, Refused
 from suture.patch import Finding, Severity
 from suture.record import made_by, record
 
-__all__ = ["Drained", "Process", "Report", "Row", "State", "stamp", "words_of"]
+__all__ = ["Drained", "Process", "Report", "Row", "State", "source_lines", "stamp", "words_of"]
 
 WIDTH = 80
 _gmtime, _strftime = time.gmtime, time.strftime  # taken early: freezegun and its like replace those in the module
@@ -310,11 +310,21 @@ def words_of(finding: Finding) -> Iterator[str]:
     """One finding, wrapped; the way round on lines of its own."""
     yield from _wrapped(f"{finding.severity} {finding.code}  {finding.target}".rstrip(), "", "  ")
     yield from _wrapped(finding.message, "  ", "  ")
-    for key in ("line", "caret"):
-        if key in finding.evidence:
-            yield f"    {_plain(finding.evidence[key])}"[:WIDTH]
+    yield from source_lines(finding.evidence)
     if finding.hint:
         yield from _wrapped(finding.hint, "  -> ", "     ")
+
+
+def source_lines(evidence: Mapping[str, str]) -> Iterator[str]:
+    """The line of a source and, below it, a caret at its place, if there are any; of a long one what is around the caret."""
+    if "line" not in evidence or "caret" not in evidence:
+        return
+    at = len(evidence["caret"]) - 1
+    before = _plain(evidence["line"][:at].expandtabs(4))
+    line, at, room = before + _plain(evidence["line"][at:].expandtabs(4)), len(before), WIDTH - 4
+    cut = max(0, min(at - room // 2, len(line) - room))
+    yield f"    {'...' + line[cut + 3 : cut + room] if cut else line[:room]}".rstrip()
+    yield f"    {' ' * (at - cut)}^"
 
 
 def _table(rows: Sequence[Row], indent: str) -> Iterator[str]:

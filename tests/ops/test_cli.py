@@ -185,3 +185,67 @@ def test_name_comes_from_the_file_only_if_it_is_one(trees, tmp_path: Path, capsy
     assert "--name" in capsys.readouterr().err
     assert main([*argv, "--name", "my-fix_2.1é"]) == 0
     assert load((tmp_path / "my fix.suture").read_bytes()).name == "my-fix_2.1é"
+
+
+def test_a_large_change_fits_on_a_screen(tmp_path: Path, capsys) -> None:
+    """Forty modules, sixty findings: a line a module, what is alike together, totals last."""
+    for n in range(40):
+        for side, value in (("old", 1), ("new", 2)):
+            (tmp_path / side).mkdir(exist_ok=True)
+            more = f"class A(B{value}): pass\n" if n < 30 else ""
+            gone = "def gone_with_a_long_name_of_its_own(): pass\n" if side == "old" else ""
+            text = f"{more}{gone}" + "".join(f"def f_{i}():\n    return {value}\n" for i in range(10))
+            (tmp_path / side / f"module_{n}.py").write_text(f"B1, B2 = int, str\n{text}")
+    assert main(["build", str(tmp_path / "old"), str(tmp_path / "new"), "-o", str(tmp_path / "x.suture")]) == 1
+    said = capsys.readouterr()
+    lines = (said.out + said.err).splitlines()
+    assert len(lines) <= 50, len(lines)
+    assert max(map(len, lines)) <= 80
+    assert "400 carried in 40 modules, 30 left out, 40 warnings" in said.err
+    assert "... and 280 in 28 more modules" in said.out
+    assert "warning removed-kept  40: module_0:gone_with_a_long_name_of_its_own" in said.out
+    assert 0 < said.err.count("\n  -> ") <= 5
+
+
+def test_errors_that_say_the_same_are_together(trees, capsys) -> None:
+    """Once in full; the others by name."""
+    text = "import enum\nclass A(enum.Enum):\n    X = 1\n"
+    assert main(trees(text, f"{text}    Y = 2\n    Z = 3\n    W = 4\n")) == 1
+    err = capsys.readouterr().err
+    assert err.count("was made from its members") == 1
+    assert "the same of 2 more: A.Z, A.W" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "shown", "at"),
+    [
+        ("\treturn (1", "    return (1", 11),
+        ("x = (" + "a, " * 60, "x = (" + "a, " * 60, 4),
+        ("y" * 100 + " = (1", None, None),
+    ],
+)
+def test_a_caret_stands_below_its_place(trees, capsys, line: str, shown: str | None, at: int | None) -> None:
+    """Behind tabs, and in a line that is wider than the screen; by build and by lint."""
+    head = "def f():\n" if line.startswith("\t") else ""
+    words = trees("x = 1\n", f"{head}{line}\n")
+    assert main(words) == 1
+    err = capsys.readouterr().err.splitlines()
+    assert main(["lint", *words[1:3]]) == 0
+    for lines in (err, capsys.readouterr().out.splitlines()):
+        number = next(n for n, text in enumerate(lines) if text.strip() == "^")
+        source, caret = lines[number - 1], lines[number]
+        assert source[len(caret) - 1] == "("
+        assert max(len(source), len(caret)) <= 80
+        if shown is not None and at is not None:
+            assert (source[4:], len(caret) - 5) == (shown[:76].rstrip(), at)
+
+
+def test_files_that_count_are_named_first(tmp_path: Path, capsys) -> None:
+    """A template inside of a package before documents."""
+    for side in ("old", "new"):
+        for path in ("AUTHORS.md", "CHANGES.rst", "Makefile", "p/__init__.py", "p/templates/page.html", "docs/a.rst"):
+            (tmp_path / side / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / side / path).write_text(f"# {side}\n")
+    assert main(["build", str(tmp_path / "old"), str(tmp_path / "new"), "-o", str(tmp_path / "x.suture")]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "5 files that are not Python: p/templates/page.html, Makefile, AUTHORS.md, CHANGES.rst, docs/a.rst" in words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 import suture
 from suture.errors import Refused
-from suture.ops.build import build
+from suture.ops.build import build, decisions
 from suture.ops.build.decisions import FILE, Decisions
+from suture.ops.build.overrule import RULES
 from suture.ops.cli.main import main
 from suture.patch import Patch, dump, load
 
@@ -209,3 +211,120 @@ def test_decorators_that_are_chosen_do_not_run_where_something_else_refuses(worl
     m.LIMIT = 7
     assert not suture.apply(patch).ok
     assert (list(m.table), m.page()) == (["/a"], 1)
+
+
+# ---------------------------------------------------------------- in place of the builder's own choice
+
+TABLE = ("T = {'a': 1}\n", "T = {'a': 2, 'b': 3}\n")
+COMPUTED = ("A = 1\nB = A * 2\n", "A = 4\nB = A * 2\n")
+LITERAL = ("L = 1\n", "L = 2\n")
+CLASS = "class A:\n    def m(self):\n        return 1\nclass C(A):\n    x = 1\n"
+REMOVED = (f"{CLASS}    def m(self):\n        return 2\n", CLASS)
+LACKING = (
+    "class C:\n    def __init__(self):\n        self.a = 1\n    def m(self):\n        return self.a\n",
+    "class C:\n    def __init__(self):\n        self.a = 1\n        self.b = 2\n    def m(self):\n        return self.b\n",
+)
+REBOUND = ("from math import floor as f\n", "from math import ceil as f\n")
+
+
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize(
+    ("texts", "key", "builder", "choice"),
+    [
+        (TABLE, "T", "merge", "replace"),
+        (TABLE, "T", "merge", "merge"),
+        (TABLE, "T", "merge", "skip"),
+        (LITERAL, "L", "", "skip"),
+        (LITERAL, "L", "", "replace"),
+        (COMPUTED, "B", "evaluate", "skip"),
+        (COMPUTED, "A", "", "skip"),
+        (REMOVED, "C.m", "remove", "keep"),
+        (LACKING, "C.b", "class-default", "skip"),
+        (REBOUND, "f", "rebind", "skip"),
+    ],
+)
+def test_a_person_chooses_otherwise(made, texts: tuple[str, str], key: str, builder: str, choice: str, beside: bool) -> None:
+    """In the file, or beside the line; it is in the patch, or said; nothing is lost."""
+    before = {str(c.target): c.decision.rule if c.decision else "" for c in made(*texts).changes}
+    assert before[f"m:{key}"] == builder
+    old, new = texts
+    if beside and key in ("C.m", "C.b"):
+        pytest.skip("nothing of the new source to stand beside")
+    if beside:
+        line = next(n for n in new.splitlines() if n.startswith(f"{key} =") or n.startswith("from math"))
+        new = new.replace(line, f"{line}  # suture: {choice} ours")
+    patch = made(old, new, "" if beside else f"m:{key} = {choice}  # ours\n")
+    assert not patch.left_out, patch.left_out
+    after = {str(c.target): c.decision for c in patch.changes}
+    (said,) = (f for f in patch.remarks if f.code == "decided")
+    assert (said.target, "ours" in said.message) == (f"m:{key}", True)
+    if choice in ("skip", "keep"):
+        assert f"m:{key}" not in after
+    else:
+        chosen = after[f"m:{key}"]
+        assert chosen is not None
+        assert (chosen.rule, chosen.by, chosen.why) == (choice, "person", "ours")
+    assert load(dump(patch)) == patch
+    assert "new-attribute" not in codes(patch)
+    if key == "A":
+        assert "m:B" not in after  # nothing is worked out from what stays
+
+
+def test_a_table_in_place_or_anew(world: Any) -> None:
+    """Merged, a holder sees it; replaced, it keeps the old one, and the name has a new one; skipped, all is as it was."""
+    for choice, (name, holder) in {"merge": (2, 2), "replace": (2, 1), "skip": (1, 1)}.items():
+        m = world.module(TABLE[0])
+        held = m.T
+        report = suture.apply(world.patch(TABLE[1].replace("3}", f"3}}  # suture: {choice}") + f"def {choice}(): pass\n"))
+        assert report.ok, report.words()
+        assert (m.T["a"], held["a"], m.T is held) == (name, holder, choice != "replace"), choice
+        assert suture.revert(report.patch_id).ok
+        assert (m.T, m.T is held) == ({"a": 1}, True)
+
+
+def test_a_value_that_the_program_changed_is_replaced_by_choice(world: Any) -> None:
+    """Where the judge says conflict, a person may say that the new one goes in; importers have it, and the revert is whole."""
+    text = "L = {}\nT = [{}]\n"
+    m = world.module(text.format(1, 1))
+    m.L, table = 7, m.T
+    m.T.append(9)
+    refused = suture.apply(world.patch(text.format(2, 2)))
+    assert (refused.ok, m.L, m.T is table, table) == (False, 7, True, [1, 9])
+    beside = "L = 2  # suture: replace\nT = [2]  # suture: replace\n"
+    report = suture.apply(world.patch(beside))
+    assert report.ok, report.words()
+    assert (m.L, m.T, table) == (2, [2], [1, 9])
+    assert [f.code for f in report.findings].count("replaced-value") == 2
+    assert suture.revert(report.patch_id).ok
+    assert (m.L, m.T is table, table) == (7, True, [1, 9])
+
+
+@pytest.mark.parametrize(
+    ("texts", "line", "code"),
+    [
+        (TABLE, "m:T = keep", "bad-decision"),
+        (TABLE, "m:T = evaluate", "bad-decision"),
+        (LITERAL, "m:L = merge", "bad-decision"),
+        (("def f():\n    return 1\n", "def f():\n    return 2\n"), "m:f = skip", "bad-decision"),
+        (("", "def f():\n    return 2\n"), "m:f = skip", "bad-decision"),
+        (("def f():\n    return 1\n", "def f():\n    return 2\n"), "m:g = skip", "decision-unused"),
+    ],
+)
+def test_what_cannot_be_chosen_is_refused_by_name(made, texts: tuple[str, str], line: str, code: str) -> None:
+    """Never taken for another choice, nor passed over: with what can be chosen."""
+    patch = made(*texts, f"{line}\n")
+    found = [f for f in (*patch.left_out, *patch.remarks) if f.code in ("bad-decision", "decision-unused")]
+    assert [f.code for f in found] == [code]
+    assert found[0].hint
+    assert bool(patch.left_out) is (code == "bad-decision")
+
+
+def test_each_rule_of_the_builder_can_be_chosen_otherwise() -> None:
+    """Those that its source names: in place of them, through a finding, or with the table that they fill."""
+    folder = Path(decisions.__file__).parent
+    calls = [n for p in folder.glob("*.py") for n in ast.walk(ast.parse(p.read_text())) if isinstance(n, ast.Call)]
+    made = [n.args for n in calls if isinstance(n.func, ast.Name) and n.func.id == "Decision" and len(n.args) >= 2]
+    rules = {a[0].value for a in made if isinstance(a[0], ast.Constant) and getattr(a[1], "value", "") == "builder"}
+    assert rules
+    assert rules - {"decorate"} <= RULES.keys()
+    assert "replace" in decisions.CHOICES["decorators-changed"]

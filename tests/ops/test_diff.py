@@ -402,6 +402,25 @@ def test_tests_stubs_and_data_are_said_and_not_carried(made) -> None:
     assert said(patch) == ["left-out-tests test_m.py", "not-carried data.json", "type-only m.pyi"]
 
 
+@pytest.mark.parametrize(
+    ("beside", "code"),
+    [
+        (["p/m.py"], "type-only p/m.pyi"),
+        ([], "type-only p/m.pyi"),
+        (["p/m.cpython-313-x86_64-linux-gnu.so"], "extension-stub p/m.pyi"),
+        (["p/m.pyx"], "extension-stub p/m.pyi"),
+        (["p/more.so"], "type-only p/m.pyi"),
+        (["p/m.py", "p/m.so"], "type-only p/m.pyi"),  # compiled by its own build: what is patched is its Python
+    ],
+)
+def test_a_stub_is_no_change_of_the_program(made, beside: list[str], code: str) -> None:
+    """Unless it describes what a process can't be given: then that is said."""
+    rest = dict.fromkeys(["p/__init__.py", *beside], "")
+    patch = made({"p/m.pyi": "x: int\n", **rest}, {"p/m.pyi": "x: str\n", **rest})
+    assert [s for s in said(patch) if s != "no-change "] == [code]
+    assert not patch.left_out
+
+
 def test_whole_modules(made) -> None:
     """New ones are carried, packages without code too; removed ones are named, those without code by the way."""
     new = {"a.py": "x = 1\n", "c.py": "x = 1", "d/__init__.py": ""}

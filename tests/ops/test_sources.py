@@ -164,6 +164,51 @@ def test_other_files_of_the_working_tree_are_named(repo: Repo, run) -> None:
     assert "same.html" not in row["findings"][0]["message"]
 
 
+def test_what_is_staged_is_what_is_to_be_committed(repo: Repo, run) -> None:
+    """Neither what was edited since, nor files that nobody has added; --staged is for one revision."""
+    repo.commit({"m.py": OLD, "n.py": OLD}, "v1")
+    repo.write({"m.py": NEW})
+    repo.git("add", "m.py")
+    repo.write({"m.py": "def f():\n    return 3\n", "n.py": NEW, "other.py": OLD})
+    _, row, patch = run("HEAD", "--staged")
+    assert (carried(patch), said(row)) == ([("m:f", "m.py", "2")], [])
+    assert row["source"].endswith("..what is staged")
+    assert sorted(c[0] for c in carried(run("HEAD")[2])) == ["m:f", "n:f", "other"]
+    assert main(["lint", "v1..HEAD", "--staged"]) == 64
+
+
+def test_a_stub_of_an_extension_is_said_of_a_repository_too(repo: Repo, run) -> None:
+    """The extension's own source is the same on both sides."""
+    repo.commit({"p/__init__.py": "", "p/m.pyx": "x = 1\n", "p/m.pyi": "x: int\n", "p/data.txt": "1"}, "v1")
+    repo.commit({"p/m.pyi": "x: str\n"}, "v2")
+    _, row, _ = run("v1..v2")
+    assert [(f["code"], f["target"]) for f in row["findings"]][0] == ("extension-stub", "p/m.pyi")
+    assert "p/m.pyx" in row["findings"][0]["message"]
+
+
+def test_a_first_commit_is_all_new(repo: Repo, run) -> None:
+    """A hook runs before there is a HEAD."""
+    repo.write({"m.py": OLD, "n.py": OLD})
+    repo.git("add", "m.py")
+    assert [c[0] for c in carried(run("HEAD", "--staged")[2])] == ["m"]
+    assert [c[0] for c in carried(run("HEAD")[2])] == ["m", "n"]
+    code, row, _ = run("v1")
+    assert (code, said(row)) == (1, ["no-revision"])
+
+
+def test_an_open_merge_is_named(repo: Repo, run) -> None:
+    """Which side is meant isn't guessed."""
+    repo.commit({"m.py": OLD}, "v1")
+    repo.git("checkout", "-qb", "other")
+    repo.commit({"m.py": NEW})
+    repo.git("checkout", "-q", "-")
+    repo.commit({"m.py": "def f():\n    return 3\n"})
+    with pytest.raises(subprocess.CalledProcessError):
+        repo.git("merge", "other")
+    code, row, _ = run("HEAD", "--staged")
+    assert (code, said(row), row["findings"][0]["target"]) == (1, ["git-failed"], "m.py")
+
+
 def test_a_clean_working_tree_is_no_change(repo: Repo, run) -> None:
     """An old time stamp is no difference, and the index isn't written."""
     repo.commit({"m.py": OLD})

@@ -190,6 +190,13 @@ class Computing(Context):
             elif was is not ABSENT:
                 was = self.evaluator.fill(filler, name, was, anew=False)
         rule = work.change.decision.rule if work.change.decision is not None else ""
+        if rule == "replace":  # a person's: whatever the program has made of it
+            self.stage.put(owner, name, via, made)
+            self.evaluator.will_be(work, name, made)
+            self.rebind(work, now, made)
+            words = "a new one takes its place: who holds the old one keeps it, with what the program has put in it"
+            self.find(Finding("replaced-value", Severity.WARNING, work.target, words))
+            return
         if rule == "merge":
             if was is ABSENT:
                 words = "what its old source makes can't be worked out any more, so what the program changed isn't known"

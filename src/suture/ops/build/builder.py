@@ -21,7 +21,9 @@ from suture.ops.build.decorating import only_wrap
 from suture.ops.build.diff import Difference, diff
 from suture.ops.build.keepers import keepers, lookers, makers
 from suture.ops.build.knots import Knot, Knots
+from suture.ops.build.leftout import left_out
 from suture.ops.build.naming import named
+from suture.ops.build.overrule import overruled, still_true, unheard
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.ripple import Key, Ripple, Wave
 from suture.ops.build.stale import stale
@@ -105,7 +107,7 @@ class _Builder:
 
     def run(self, name: str, meta: Mapping[str, str]) -> Patch:
         changed = sorted(p for p in self.old.files.keys() | self.new.files.keys() if self._differs(p))
-        self._not_python(changed)
+        self.findings += left_out(self.old, self.new, changed)
         code = (self.old.python() | self.new.python()) - self._generated(changed)
         doubts, nameless = named(self.old, self.new, code.intersection(changed))
         self.findings += doubts
@@ -113,8 +115,10 @@ class _Builder:
         for path in changed:
             if path in code:
                 self._file(path)
+        self._overrule()
         self._heirs()
         self._ripple()
+        self._overrule()
         modules = self._by_import()
         for module in modules:
             self._carried(module)
@@ -123,18 +127,12 @@ class _Builder:
         left = stale(self.old, self.new, changes, self.findings)
         anew = [f for f in left if self._made_anew(f)]
         if anew:
+            self.findings += self._overrule()
             modules = self._by_import()
             changes = self._numbered(modules)
             left = stale(self.old, self.new, changes, self.findings)
         self.findings += left
-        for key in self.decisions.unused():
-            self._say(
-                "decision-unused",
-                Severity.NOTE,
-                key,
-                "a decision that nothing asked for",
-                "take it out, or see what it is about now",
-            )
+        self.findings += unheard(self.decisions, {str(c.target): c for c in changes})
         self._nothing(changed, changes)
         errors = tuple(f for f in self.findings if f.severity is Severity.ERROR)
         rest = tuple(f for f in self.findings if f.severity is not Severity.ERROR)
@@ -151,18 +149,6 @@ class _Builder:
         if path not in self.old.files or path not in self.new.files:
             return True
         return self.old.bytes_of(path) != self.new.bytes_of(path)
-
-    def _not_python(self, changed: Sequence[str]) -> None:
-        stubs = [p for p in changed if p.endswith(".pyi")]
-        others = [p for p in changed if not p.endswith((".py", ".pyi"))]
-        tests = [p for p in changed if p.endswith(".py") and p not in self.old.python() | self.new.python()]
-        if others:
-            words = f"{_count(others, 'file')} that {'is' if len(others) == 1 else 'are'} not Python: {_some(others)}"
-            self._say("not-carried", Severity.WARNING, others[0], words, "put them in place yourself, if the fix needs them")
-        if stubs:
-            self._say("type-only", Severity.NOTE, stubs[0], f"{_count(stubs, 'stub file')} left out: {_some(stubs)}")
-        if tests:
-            self._say("left-out-tests", Severity.NOTE, tests[0], f"{_count(tests, 'test file')} left out: {_some(tests)}")
 
     def _generated(self, changed: Sequence[str]) -> set[str]:
         """Files that a program wrote from something else: said, and not carried."""
@@ -246,6 +232,17 @@ class _Builder:
         words = f"it was made from the fields of {change.target}, which change, and can't be made anew: {heir.why}"
         evidence = {"place": f"{heir.source.path}:{nodes.first_line(heir.node)}"}
         self._say("class-fields", Severity.ERROR, target, words, "restart", evidence)
+
+    def _overrule(self) -> list[Finding]:
+        """Let a person's choices stand in place of the builder's; what is said of it."""
+        said: list[Finding] = []
+        for module in self.modules:
+            here = module.difference
+            made = overruled(self.decisions, module.old, module.new, here.changes)
+            new = [f for f in made.findings if f not in here.findings]
+            here.changes, here.findings = made.changes, [*(f for f in here.findings if still_true(f, made.gone)), *new]
+            said += new
+        return said
 
     def _ripple(self) -> None:
         """Values that change take with them what is computed from them, in other files too; or stay behind."""

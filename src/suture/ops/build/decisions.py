@@ -33,6 +33,9 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "value-computed": ("carry", "skip"),  # carry it, though its readers stay old; keep the old value
 }
 DECIDABLE = frozenset(CHOICES)
+# And in place of what the builder chose by itself (``overrule.RULES`` says where).
+_INSTEAD = ("merge", "rebind", "remove", "keep", "class-default", "if-held")
+_ALL = frozenset((*_INSTEAD, *(c for some in CHOICES.values() for c in some)))
 _BESIDE = re.compile(r"#\s*suture:\s*([a-z-]+)\s*(.*)$")
 
 
@@ -68,7 +71,7 @@ class Decisions:
             if not text.strip():
                 continue
             key, equals, choice = (part.strip() for part in text.rpartition(" = "))
-            if not equals or not key or choice not in {c for some in CHOICES.values() for c in some}:
+            if not equals or not key or choice not in _ALL:
                 hint = "a line is KEY = CHOICE, with two blanks and # before a comment; suture build prints the keys"
                 raise Refused("bad-decision", f"no decision: {line.strip()[:80]}", target=f"{path}:{number}", hint=hint)
             entries[key] = (choice, why.strip())
@@ -97,6 +100,26 @@ class Decisions:
         """True if somebody has chosen something for a top-level statement, or for a name that it makes."""
         keys = [f"{source.module}: {nodes.head(node)}", f"{source.module}:{nodes.target_name(node)}"]
         return _beside(source, node) is not None or any(key in self._entries for key in keys)
+
+    def instead(self, choices: tuple[str, ...], key: str, source: Source, node: ast.stmt | None) -> Decision | None:
+        """
+        What somebody chose in place of the builder's own rule, or None.
+
+        ``carry`` and ``run-once`` are about other findings of the same target, and wait for them.
+
+        Raises:
+            Refused: bad-decision: that can't be chosen here.
+        """
+        made, place = self._entries.get(key), self._path
+        if made is None and node is not None:
+            made, place = _beside(source, node), f"{source.path}:{nodes.first_line(node)}"
+        if made is None or made[0] in ("carry", "run-once"):
+            return None
+        self._used.add(key)
+        if made[0] not in choices:
+            hint = f"choose one of {', '.join(choices)}"
+            raise Refused("bad-decision", f"{made[0]} isn't a choice for {key}", target=place, hint=hint)
+        return Decision(made[0], "person", made[1])
 
     def unused(self) -> list[str]:
         """Keys that nothing asked for."""

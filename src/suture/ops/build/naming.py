@@ -63,11 +63,12 @@ def _doubts(old: Tree, new: Tree, changed: Collection[str]) -> Iterator[Finding]
         if not root.others or root.others in seen:
             continue
         seen[root.others] = path
-        taken, others = root.others[0], [o or "its own name alone" for o in root.others[1:]]
-        evidence = {"place": path}
         module = _owner(old, new, path).module_of(path)
+        below = module.removeprefix(root.others[0]).lstrip(".")
+        others = [".".join(filter(None, (other, below))) for other in root.others[1:]]
+        evidence = {"place": path}
         if root.contradicted:
-            words = f"imported by several names: {taken or module} was taken, and there is {', '.join(others)}"
+            words = f"imported by several names: {module} was taken, and there is {', '.join(others)}"
             yield Finding("module-name", Severity.WARNING, module, words, _HINT, evidence)
         else:
             words = f"nothing in the tree imports it, so which folder is on sys.path isn't seen: it may be {', '.join(others)}"

@@ -27,7 +27,7 @@ __all__ = [
     "wants_colour",
 ]
 
-_MOST_MODULES, _MOST_ERRORS = 12, 8  # on a screen
+_MOST_MODULES, _MOST_ERRORS, _FEW_MODULES, _FEW_CODES = 12, 5, 5, 4  # on a screen
 
 
 def wants_colour(stream: TextIO) -> bool:
@@ -80,38 +80,63 @@ def _build_lines(patch: Patch) -> Iterator[str]:
             continue  # a part of a table's own value
         modules.setdefault(change.target.module, []).append(change)
     for module, changes in list(modules.items())[:_MOST_MODULES]:
-        yield f"{module}  {_counted(changes)}"
         names = [_named(c) for c in changes if c.kind is not Kind.MODULE]
-        yield from textwrap.wrap(_listed(names, 12), WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+        head = f"{module}  {_counted(changes)}"
+        if len(modules) > _FEW_MODULES:  # all of it shall fit on a screen
+            yield from _wrapped(_fitting(head, names), "", "  ")
+            continue
+        yield head
+        yield from _wrapped(_listed(names, 12), "  ", "  ")
     rest = list(modules.values())[_MOST_MODULES:]
     if rest:
-        yield f"... and {sum(map(len, rest))} in {len(rest)} more modules"
+        yield f"... and {sum(map(len, rest))} in {len(rest)} more modules (suture show, or --json, has all)"
     for severity in (Severity.WARNING, Severity.NOTE):
         same: dict[str, list[Finding]] = {}
         for finding in patch.remarks:
             if finding.severity is severity:
                 same.setdefault(finding.code, []).append(finding)
         for code, found in same.items():
-            if len(found) == 1 and severity is Severity.WARNING:
+            if len(found) == 1 and severity is Severity.WARNING and len(same) <= _FEW_CODES:
                 yield from finding_words(found[0])
                 continue
-            yield from textwrap.wrap(
-                f"{severity} {code}  {len(found)}: {_listed([f.target or f.message for f in found], 4)}",
-                WIDTH,
-                subsequent_indent="  ",
-                break_on_hyphens=False,
-            )
+            if len(found) == 1 and found[0].target in found[0].message:
+                yield from _wrapped(f"{severity} {code}  {found[0].message}", "", "  ")
+                continue
+            about = list(dict.fromkeys(f.target or f.message for f in found))
+            yield from _wrapped(f"{severity} {code}  {len(found)}: {_listed(about, 4 if len(same) <= _FEW_CODES else 2)}", "", "  ")
+
+
+def _fitting(head: str, names: list[str]) -> str:
+    """As many of some names as a line has room for."""
+    for most in range(len(names), 0, -1):
+        line = f"{head}: {_listed(names, most)}"
+        if len(line) <= WIDTH:
+            return line
+    return head
 
 
 def _outcome_lines(patch: Patch, file: Path | None) -> Iterator[str]:
-    for finding in patch.left_out[:_MOST_ERRORS]:
-        yield from finding_words(finding)
-    rest = patch.left_out[_MOST_ERRORS:]
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in patch.left_out:
+        alike = (
+            finding.message.replace(finding.target.rpartition(".")[2].rpartition(":")[2], ""),
+            finding.target.partition(":")[0],
+        )
+        groups.setdefault((finding.code, *alike), []).append(finding)
+    for found in list(groups.values())[:_MOST_ERRORS]:
+        yield from finding_words(found[0])
+        if found[1:]:
+            words = f"the same of {len(found) - 1} more: {_listed([f.target.partition(':')[2] or f.target for f in found[1:]], 6)}"
+            yield from _wrapped(words, "  ", "  ")
+    rest = [f for found in list(groups.values())[_MOST_ERRORS:] for f in found]
     if rest:
         codes = Counter(f.code for f in rest)
         words = f"... and {len(rest)} more: {', '.join(f'{n} {c}' for c, n in codes.most_common())} (--json has all)"
-        yield from textwrap.wrap(words, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
-    total = f"{len(patch.changes)} carried, {len(patch.left_out)} left out"
+        yield from _wrapped(words, "", "  ")
+    homes = len({c.target.module for c in patch.changes})
+    total = f"{len(patch.changes)} carried{f' in {homes} modules' if homes > 1 else ''}, {len(patch.left_out)} left out"
+    warnings = sum(f.severity is Severity.WARNING for f in patch.remarks)
+    total += f", {warnings} warning{'s' * (warnings != 1)}" if warnings else ""
     if file is not None:
         yield f"{patch.id}: {total} -> {file}"
         return
@@ -120,6 +145,17 @@ def _outcome_lines(patch: Patch, file: Path | None) -> Iterator[str]:
         yield f"hint: suture build --explain {patch.left_out[0].code} says more"
     if patch.changes:
         yield "hint: --partial writes what can be carried, if the rest isn't needed"
+
+
+def _wrapped(words: str, first: str, rest: str) -> list[str]:
+    """Lines of a screen's width; a name is broken only if it is longer than one."""
+    for breaks in (False, True):
+        lines = textwrap.wrap(
+            words, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=breaks
+        )
+        if all(len(line) <= WIDTH for line in lines):
+            break
+    return lines
 
 
 def _named(change: Change) -> str:

@@ -18,6 +18,7 @@ from suture.ops.cli.explain import summary
 from suture.ops.cli.render import carried_json
 from suture.ops.lint import Need, Row, Verdict
 from suture.patch import Severity
+from suture.report import source_lines
 
 __all__ = ["github", "json_text", "markdown", "sarif", "text"]
 
@@ -27,11 +28,12 @@ _MARKED = re.compile(r"([\\`*_{}\[\]<>|~#@!&])")
 
 
 def text(verdict: Verdict) -> str:
-    """The verdict, then a line a finding: ``file:line: severity code: message``."""
+    """The verdict, then a line a finding, ``file:line: severity code: message``; with its caret, where there is one."""
     lines = [verdict.word]
     for row in verdict.rows:
-        where = _where(row)
-        lines.append(f"{where + ': ' if where else ''}{row.finding.severity} {row.finding.code}: {_message(row)}")
+        where, decide = _where(row), row.need is Need.DECISION  # with the line for the decisions file
+        lines.append(f"{where + ': ' if where else ''}{row.finding.severity} {row.finding.code}: {_message(row, hint=decide)}")
+        lines += source_lines(row.finding.evidence)
     return "".join(f"{_plain(line)}\n" for line in lines)
 
 
@@ -47,10 +49,20 @@ def github(verdict: Verdict) -> str:
     """Workflow commands, which GitHub shows beside the lines of a pull request; the verdict is a line that it doesn't read."""
     lines = [_plain(f"suture: {verdict.word}")]
     for row in verdict.rows:
-        facts = {"file": row.file, "line": str(row.line or ""), "title": f"suture {row.finding.code}"}
+        facts = {
+            "file": row.file,
+            "line": str(row.line or ""),
+            "col": str(_column(row) or ""),
+            "title": f"suture {row.finding.code}",
+        }
         properties = ",".join(f"{k}={_escaped(v, inside=True)}" for k, v in facts.items() if v)
         lines.append(f"::{_level(row, note='notice')} {properties}::{_escaped(_message(row, hint=True))}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _column(row: Row) -> int:
+    """Column in its line, from 1; 0 if that isn't known."""
+    return len(row.finding.evidence.get("caret", "")) if row.line else 0
 
 
 def _level(row: Row, *, note: str) -> str:
@@ -99,7 +111,7 @@ def _result(row: Row, rule: int) -> dict[str, Any]:
             "artifactLocation": {"uri": urllib.parse.quote(row.file, errors="replace"), "uriBaseId": "%SRCROOT%"}
         }
         if row.line:
-            place["region"] = {"startLine": row.line}
+            place["region"] = {"startLine": row.line} | ({"startColumn": at} if (at := _column(row)) else {})
         result["locations"] = [{"physicalLocation": place}]
     return result | {"properties": {"need": str(row.need)}}
 

@@ -47,6 +47,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="look at this alone: an import root, a package, a file; repeatable",
     )
+    parser.add_argument("--staged", action="store_true", help="a revision against what is to be committed, not the working tree")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--python", type=Path, metavar="PATH", help="the interpreter that the target runs")
     which.add_argument("--pid", type=int, metavar="PID", help="a running target, whose interpreter is meant")
@@ -69,7 +70,9 @@ def asked_of(args: argparse.Namespace) -> Asked:
     """
     if not 1 <= len(args.source) <= 2:
         args.fail("give OLD NEW, TREE DIFF, A..B, or NAME==A..B")
-    asked = Asked(tuple(args.source), args.repo, tuple(args.path), None, args.allow_sdist)
+    asked = Asked(tuple(args.source), args.repo, tuple(args.path), None, args.allow_sdist, args.staged)
+    if args.staged and (not asked.is_repository or ".." in asked.words[0]):
+        args.fail("--staged is for one revision")
     if args.service is not None and not _is_running(args):
         args.fail("--service is for one folder or file, against what runs there")
     if _is_running(args) and (args.repo or args.path):

@@ -37,6 +37,7 @@ class Asked:
         paths: What is looked at: import roots, packages, files, of the repository or of both trees; empty: all.
         target: Interpreter that the target runs; None: this one.
         allow_sdist: Build a release that has no wheel.
+        staged: Against a revision alone stands what is to be committed, not the working tree.
     """
 
     words: tuple[str, ...]
@@ -44,6 +45,7 @@ class Asked:
     paths: tuple[str, ...] = ()
     target: Interpreter | None = None
     allow_sdist: bool = False
+    staged: bool = False
 
     @property
     def is_repository(self) -> bool:
@@ -149,7 +151,7 @@ def _revisions(asked: Asked, folder: Callable[[], Path], step: Step) -> Sides:
     step("reading the repository")
     repository, text = Repository(asked.repository), asked.words[0]
     try:
-        pair = repository.pair(text)
+        pair = repository.pair(text, staged=asked.staged)
     except Refused as error:
         if error.code == "no-revision" and os.path.exists(text):
             hint = "give both, OLD NEW, or a range of revisions, A..B"

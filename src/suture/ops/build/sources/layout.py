@@ -1,8 +1,8 @@
 """
 From two snapshots to two folders that the builder can read.
 
-A snapshot knows its paths and which contents are the same; only what the builder looks at is written: Python files, and other
-files that differ.  A file that is the same on both sides is written once and linked.
+A snapshot knows its paths and which contents are the same; only what the builder looks at is written: Python files, other files
+that differ, and what lies beside a stub that does.  A file that is the same on both sides is written once and linked.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def lay_out(old: Snapshot, new: Snapshot, folder: Path, roots: Sequence[str] = (
         Refused: no-path (a root is on neither side), paths-clash (two files of different roots have one path).
     """
     places = _places(old.entries.keys() | new.entries.keys(), roots)
-    wanted = [p for p in places if p.endswith(".py") or old.entries.get(p) != new.entries.get(p)]
+    differ = {p for p in places if old.entries.get(p) != new.entries.get(p)}
+    described = {p.removesuffix(".pyi") for p in differ if p.endswith(".pyi")}  # what lies beside a stub tells what it is about
+    wanted = [p for p in places if p.endswith(".py") or p in differ or (described and _stem(p) in described)]
     before, after = folder / "old", folder / "new"
     for side in (before, after):
         for parent in {(side / places[p]).parent for p in wanted} | {side}:
@@ -83,6 +85,12 @@ def lay_out(old: Snapshot, new: Snapshot, folder: Path, roots: Sequence[str] = (
         if path in new.entries and old.entries.get(path) == new.entries[path]:
             _link(before / places[path], after / places[path])
     return Laid(before, after, {place: path for path, place in places.items()})
+
+
+def _stem(path: str) -> str:
+    """A path up to the first dot of its name."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{name.partition('.')[0]}"
 
 
 def _link(there: Path, here: Path) -> None:

@@ -100,32 +100,51 @@ class Repository:
             raise Refused("no-merge-base", "no commit is seen that both come from", target=f"{one[:12]}...{other[:12]}", hint=hint)
         return done.stdout.decode().split("\n")[0]
 
-    def pair(self, text: str) -> Pair:
+    def pair(self, text: str, *, staged: bool = False) -> Pair:
         """
         Both sides of ``A..B``, ``A...B`` (from the commit that both come from), or ``A`` (against the working tree).
 
         A side that is left out is HEAD.
 
+        Args:
+            text: The range, or a revision.
+            staged: The new side of a revision alone is what is to be committed.
+
         Raises:
-            Refused: no-revision, no-merge-base, no-repository (a bare one has no working tree).
+            Refused: no-revision, no-merge-base, no-repository (a bare one has no working tree), git-failed (a merge is open).
         """
         dots = "..." if "..." in text else ".."
         left, found, right = text.partition(dots)
         if not found:
-            return self._against_files(text)
+            return self._against_index(text) if staged else self._against_files(text)
         old, new = self.commit(left or "HEAD"), self.commit(right or "HEAD")
         if dots == "...":
             old = self.merge_base(old, new)
         before, after = Commit(self, old), Commit(self, new)
         return Pair(before, after, f"git {old[:12]}..{new[:12]}", _moved_modules(before.raw, after.raw))
 
+    def _against_index(self, revision: str) -> Pair:
+        before = self._left(revision)
+        after = Commit(self, "", self.read("ls-files", "--stage", "-z", "--full-name", ":/"))
+        return Pair(before, after, f"git {before.id[:12] or 'nothing'}..what is staged", _moved_modules(before.raw, after.raw))
+
+    def _left(self, revision: str) -> Commit:
+        """A commit; nothing, for HEAD where there is no commit yet."""
+        try:
+            return Commit(self, self.commit(revision))
+        except Refused:
+            unborn = revision == "HEAD" and not self.git("symbolic-ref", "--quiet", "HEAD").returncode
+            if not unborn or not self.git("rev-list", "--max-count=1", "--all").stdout == b"":
+                raise
+            return Commit(self, "", b"")
+
     def _against_files(self, revision: str) -> Pair:
         if self.top is None:
             hint = "give two revisions: A..B"
             raise Refused("no-repository", "the repository has no working tree", target=str(self._here), hint=hint)
-        before = Commit(self, self.commit(revision))
+        before = self._left(revision)
         after = WorkingTree(self, before, self.top)
-        return Pair(before, after, f"git {before.id[:12]}..working tree", _moved_modules(before.raw, after.raw))
+        return Pair(before, after, f"git {before.id[:12] or 'nothing'}..working tree", _moved_modules(before.raw, after.raw))
 
     def blobs(self, places: Mapping[str, Sequence[Path]]) -> None:
         """
@@ -179,17 +198,29 @@ class Pair:
 
 
 class Commit:
-    """The files of one commit."""
+    """
+    The files of one commit, or of what is staged.
 
-    def __init__(self, repository: Repository, oid: str) -> None:
+    Args:
+        repository: It.
+        oid: The commit; "" for none.
+        listed: What ``ls-files --stage`` says, instead of the commit's own list.
+    """
+
+    def __init__(self, repository: Repository, oid: str, listed: bytes | None = None) -> None:
         self.id = oid
         self._repository = repository
         self.raw: dict[str, _Entry] = {}
         links: dict[str, str] = {}
-        for row in os.fsdecode(repository.read("ls-tree", "-r", "-z", "--full-tree", oid)).split("\0"):
+        rows = repository.read("ls-tree", "-r", "-z", "--full-tree", oid) if listed is None else listed
+        for row in os.fsdecode(rows).split("\0"):
             facts, _, path = row.partition("\t")
             if path:
                 mode, kind, blob = facts.split()
+                if listed is not None:
+                    if blob != "0":
+                        raise Refused("git-failed", "a merge is open", target=path, hint="end it, build again")
+                    kind, blob = "commit" if mode == "160000" else "blob", kind
                 self.raw[path] = ("link", blob) if mode == "120000" else (kind, blob)
                 if mode == "120000":
                     links[path] = blob
@@ -214,8 +245,9 @@ class WorkingTree:
 
     def __post_init__(self) -> None:
         words = ("--no-renames", "--no-ext-diff", "--no-relative", "--ignore-submodules=dirty", self.base.id, "--")
-        changed = self.repository.read("diff", "--name-only", "-z", *words, at=self.top)
-        others = self.repository.read("ls-files", "-z", "--others", "--exclude-standard", at=self.top)
+        changed = self.repository.read("diff", "--name-only", "-z", *words, at=self.top) if self.base.id else b""
+        which = ("--others",) if self.base.id else ("--others", "--cached")
+        others = self.repository.read("ls-files", "-z", *which, "--exclude-standard", at=self.top)
         self.raw = dict(self.base.raw)
         links = dict(self.base.links)
         for path in filter(None, os.fsdecode(changed + others).split("\0")):
