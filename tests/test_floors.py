@@ -31,10 +31,10 @@ FLOORS = [
     {"__main__"},
 ]
 ENGINE = [
-    {"__init__", "facts", "frames", "hooks", "own", "versions", "pieces", "sources"},
+    {"__init__", "facts", "frames", "hooks", "own", "versions", "pieces", "sources", "uses"},
     {"pace"},
     {"swap", "plan", "fit", "walk", "assemble"},
-    {"resolve", "census", "values", "bound"},
+    {"resolve", "census", "outside", "values", "bound"},
     {"shadow", "rerun"},
     {"evaluate"},
     {"stage"},

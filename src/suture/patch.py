@@ -287,6 +287,9 @@ class Patch:
         left_out: What the difference has and the patch doesn't, or has for a person to accept; not empty means a partial patch.
         remarks: Warnings and notes of the builder.
         meta: author, reason, expires: not in the id.
+        reach: Names of the tree that come to run what changes when somebody calls them, by module, one space between; ``f()`` is
+            what ``f`` gives, called.  Not in the id, nor is the next.
+        judged: Modules of the tree of which the builder has said what they did with those names at import.
     """
 
     name: str
@@ -295,6 +298,8 @@ class Patch:
     left_out: tuple[Finding, ...] = ()
     remarks: tuple[Finding, ...] = ()
     meta: Mapping[str, str] = made_by(default_factory=dict)
+    reach: Mapping[str, str] = made_by(default_factory=dict)
+    judged: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -391,6 +396,8 @@ def dump(patch: Patch) -> bytes:
         "remarks": [f.to_json() for f in patch.remarks],
         "meta": dict(patch.meta),
     }
+    if patch.reach:
+        header |= {"reach": dict(patch.reach), "judged": " ".join(patch.judged)}
     header["digest"] = _sha([_line(header), *lines]).hexdigest()
     return b"".join([_line(header), *lines])
 
@@ -436,6 +443,8 @@ def load(data: bytes, *, source: str = "<patch>", rest: Rest = _go_on) -> Patch:
             left_out=_each(Finding.from_json, header, "left_out", rest),
             remarks=_each(Finding.from_json, header, "remarks", rest),
             meta=_strings(_typed(header, "meta", dict)),
+            reach=_strings(_typed({"reach": {}, **header}, "reach", dict)),
+            judged=tuple(_typed({"judged": "", **header}, "judged", str).split()),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _bad(source, 1, f"header: {error}") from error

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from suture.engine import census, frames, versions
 from suture.engine.computing import tied
 from suture.engine.facts import Definition, fingerprint, lines_of
+from suture.engine.outside import Marks, marks_of, outside
 from suture.engine.pace import Pace
 from suture.engine.plan import Work, cross_calls, is_tied
 from suture.engine.stage import Context, clear_caches, order
@@ -72,6 +73,19 @@ class Accounting(Context):
                     hint="whoever calls it runs the old code: assign the new function there in a hotfix file",
                 )
             )
+        self._say_outside()
+
+    def _say_outside(self) -> None:
+        """Name what modules made at import with what changes, that nobody has built from."""
+        patch = self.patch
+        marks = marks_of(patch.reach, self.modules.of, self.pace) if patch is not None and patch.reach else Marks()
+        for guard in self.stage.guards if patch is None else ():  # of a hotfix nobody has said anything
+            if guard.name == "__code__" and _own(guard.was) != _own(guard.owner.__code__):
+                marks.add(guard.owner, f"{guard.owner.__module__}:{guard.owner.__qualname__}")
+            self.pace()
+        changed = frozenset(str(c.target) for c in patch.changes) if patch is not None else None
+        for finding in outside(marks, patch.judged if patch is not None else (), changed, self.pace):
+            self.find(finding)
 
     def _say_who_stays(self) -> None:
         calls = frames.inside(self.old, self.pace)
@@ -211,6 +225,11 @@ def _register_lines(works: Sequence[Work], pace: Pace) -> None:
     for name, lines in texts.items():
         linecache.cache[name] = (sum(map(len, lines)), None, lines, name)
         pace()
+
+
+def _own(code: types.CodeType) -> tuple[object, ...]:
+    """What a call of the function itself does: not what functions inside it do."""
+    return code.co_code, code.co_names, code.co_varnames, tuple(c for c in code.co_consts if type(c) is not types.CodeType)
 
 
 def _in_loop(definition: Definition, call: frames.Inside) -> bool:

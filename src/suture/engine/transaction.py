@@ -75,6 +75,8 @@ class Transaction(Locating, Fitting, Accounting):
             if not commit:
                 with self._phase("judge"):
                     self._who_is_inside()
+                with self._phase("census"):
+                    self._say_outside()
                 self.applied.move(State.PLANNED)
                 return self._report(State.PLANNED, True)
             if nothing:

@@ -24,6 +24,7 @@ from suture.ops.build.knots import Knot, Knots
 from suture.ops.build.leftout import left_out
 from suture.ops.build.naming import named
 from suture.ops.build.overrule import overruled, still_true, unheard
+from suture.ops.build.reach import reach
 from suture.ops.build.readers import Readers, all_names
 from suture.ops.build.ripple import Key, Ripple, Wave
 from suture.ops.build.stale import stale
@@ -124,20 +125,22 @@ class _Builder:
             self._carried(module)
             self._conserved(module)
         changes = self._numbered(modules)
-        left = stale(self.old, self.new, changes, self.findings)
+        left, side = stale(self.old, self.new, changes, self.findings)
         anew = [f for f in left if self._made_anew(f)]
         if anew:
             self.findings += self._overrule()
             modules = self._by_import()
             changes = self._numbered(modules)
-            left = stale(self.old, self.new, changes, self.findings)
+            left, side = stale(self.old, self.new, changes, self.findings)
         self.findings += left
         self.findings += unheard(self.decisions, {str(c.target): c for c in changes})
         self._nothing(changed, changes)
         errors = tuple(f for f in self.findings if f.severity is Severity.ERROR)
         rest = tuple(f for f in self.findings if f.severity is not Severity.ERROR)
+        led = reach(side)
+        judged = tuple(sorted({s.module for s in side.sources()})) if led else ()
         facts = [FileFact(s.path, s.module, "", s.sha) for _, s in self.added]
-        return Patch(name, tuple(changes), (*facts, *map(_fact, modules)), errors, rest, dict(meta))
+        return Patch(name, tuple(changes), (*facts, *map(_fact, modules)), errors, rest, dict(meta), led, judged)
 
     def _say(
         self, code: str, severity: Severity, target: str, message: str, hint: str = "", evidence: Mapping[str, str] | None = None

@@ -25,7 +25,7 @@ from suture.ops.build.conserve import parsed
 from suture.ops.build.tree import Source, Tree
 from suture.patch import Change, Finding, Kind, Severity
 
-__all__ = ["stale"]
+__all__ = ["Side", "called_by", "kept_in", "led_by", "mentioned", "stale", "words_of"]
 
 _MANY = 6  # values that were made the same way and get a finding each
 _WORD = re.compile(r"[^\W\d]\w*")
@@ -33,7 +33,7 @@ _KEPT = re.compile(r"^[ \t]+self\.(\w+)\b[^=\n]*=(.*)$", re.MULTILINE)  # what o
 _Callable = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
-def stale(old: Tree, new: Tree, changes: Sequence[Change], findings: Iterable[Finding]) -> list[Finding]:
+def stale(old: Tree, new: Tree, changes: Sequence[Change], findings: Iterable[Finding]) -> tuple[list[Finding], Side]:
     """
     Say what stays as old code made it, or will be made by old code.
 
@@ -44,7 +44,7 @@ def stale(old: Tree, new: Tree, changes: Sequence[Change], findings: Iterable[Fi
         findings: Those of the build so far: statements that they name by their lines have been spoken of.
 
     Returns:
-        One ``value-stale`` a statement.
+        One ``value-stale`` a statement, and what ran at import, for more questions.
     """
     said = _lines(findings)
     changes = [c for c in changes if c.kind is not Kind.MODULE]
@@ -55,11 +55,12 @@ def stale(old: Tree, new: Tree, changes: Sequence[Change], findings: Iterable[Fi
         elif change.decision is not None and change.decision.rule == "again-old":
             first = change.scope.line_before
             said[change.target.path].update(range(first, first + (change.after or "").count("\n")))
-    before = _Side(old, new, changes, was=True)
+    before = Side(old, new, changes, was=True)
     found = list(before.at_import(said)) if before.any else []
     additions = [c for c in changes if _is_evaluated(c)]
-    after = _Side(new, new, changes, was=False) if additions else None
-    return found + (list(after.at_apply(additions)) if after is not None and after.any else [])
+    after = Side(new, new, changes, was=False) if additions else None
+    found += after.at_apply(additions) if after is not None and after.any else []
+    return found, before
 
 
 def _is_evaluated(change: Change) -> bool:
@@ -87,7 +88,7 @@ def _lines(findings: Iterable[Finding]) -> dict[str, set[int]]:
 _Unit = tuple[frozenset[str], frozenset[str]]  # names that a statement binds, names that it mentions
 
 
-class _Side:
+class Side:
     """
     One tree, and what changes in it.
 
@@ -96,6 +97,8 @@ class _Side:
         values: The same of constants, by module and dotted name.
         others: Statements that change, and what they are on the other side.
         added: Methods that existing classes get.
+        seeds: Names by which what changes is called or read.
+        words: Those, and names of whatever mentions one of these.
     """
 
     def __init__(self, tree: Tree, new: Tree, changes: Sequence[Change], *, was: bool) -> None:
@@ -111,6 +114,7 @@ class _Side:
         for change in changes:
             self._take(change, new, was)
         self.words.discard("")
+        self.seeds = frozenset(self.words)
         if self.any:
             self._spread()
         self.calls = Calls(tree, self.added if was else {}, self._by_method)
@@ -129,7 +133,7 @@ class _Side:
             if change.kind is Kind.FUNCTION and scope.classes and isinstance(theirs, nodes.FunctionNode):
                 self.added[target.path, ".".join(scope.classes), target.name] = theirs
                 self.changed |= {theirs: str(target)} if was else {}
-                self.words |= _called_by(target.name, scope.classes)
+                self.words |= called_by(target.name, scope.classes)
             return
         if change.kind is Kind.VALUE or binds_anew(change):
             self.values[target.module, target.qualname] = str(target)
@@ -143,7 +147,7 @@ class _Side:
         self.others[mine] = other
         for node in _changed(mine, other):
             self.changed[node] = str(target)
-            self.words |= {*_called_by(target.name, scope.classes), *nodes.target_names(mine)}
+            self.words |= {*called_by(target.name, scope.classes), *nodes.target_names(mine)}
             self.words |= registered_with(mine) if isinstance(mine, nodes.FunctionNode) else set()
 
     def _spread(self) -> None:
@@ -173,11 +177,15 @@ class _Side:
         except SutureError:  # said where the file is compared, or it doesn't run
             return None
 
+    def sources(self) -> Iterator[Source]:
+        """Files that matter, as far as they can be read."""
+        yield from filter(None, map(self._source, sorted(self._units)))
+
     def _by_method(self, name: str) -> Sequence[Function]:
         """The changed method of that name, if the files that matter have no other."""
         if self._methods is None:
             self._methods = defaultdict(list)
-            for source in filter(None, map(self._source, self._units)):
+            for source in self.sources():
                 for cls in self._classes(source.tree.body, self.calls.module(source)):
                     for node in nodes.methods(cls.node):
                         self._methods[node.name].append(self.calls.method(node, cls, Object(cls)))
@@ -207,7 +215,7 @@ class _Side:
             for run, way in group[: 1 if len(group) > _MANY else _MANY]:
                 also = [self._target(other) for other, _ in group if other is not run] if len(group) > _MANY else []
                 words = run.words("was made", "ran") + (f" (and {len(also)} more)" if also else "")
-                words += f" at import by {_told(way)}; {self._end(way[-1])} changes, what the old one gave stays"
+                words += f" at import by {_told(way)}; {self.end(way[-1])} changes, what the old one gave stays"
                 yield self._finding(run, way, words, "assign it in a hotfix file, or restart", also)
 
     def at_apply(self, changes: Iterable[Change]) -> Iterator[Finding]:
@@ -219,7 +227,7 @@ class _Side:
             frame = self._frame(source, change.scope.classes)
             for run in runs.of([node], frame) if node is not None and frame is not None else ():
                 if way := self._way(run):
-                    words = f"{run.words('is made', 'runs')} at apply by {_told(way)}; {self._end(way[-1])} changes after that"
+                    words = f"{run.words('is made', 'runs')} at apply by {_told(way)}; {self.end(way[-1])} changes after that"
                     hint = "assign it in a hotfix file once the patch is live, or restart"
                     yield self._finding(run, way, words, hint)
 
@@ -233,9 +241,9 @@ class _Side:
         return frame
 
     def _way(self, run: _Run) -> list[Function]:
-        return self.calls.way(run.starts, lambda f: bool(self._end(f)), self._may_matter)
+        return self.calls.way(run.starts, lambda f: bool(self.end(f)), self._may_matter)
 
-    def _end(self, function: Function) -> str:
+    def end(self, function: Function) -> str:
         """Target of the change that a call of the function meets at once, "" if none."""
         if function.node in self.changed:
             return self.changed[function.node]
@@ -255,13 +263,13 @@ class _Side:
         return f"{run.frame.source.module}:{name}" if run.name else f"{run.frame.source.path}:{run.line}"
 
     def _finding(self, run: _Run, way: Sequence[Function], words: str, hint: str, also: Sequence[str] = ()) -> Finding:
-        evidence = {"place": f"{run.frame.source.path}:{run.line}", "changed": self._end(way[-1])}
+        evidence = {"place": f"{run.frame.source.path}:{run.line}", "changed": self.end(way[-1])}
         evidence["through"] = ", ".join(f.title for f in way)
         evidence |= {"also": ", ".join(also)} if also else {}
         return Finding("value-stale", Severity.WARNING, self._target(run), words, hint, evidence)
 
 
-def _called_by(name: str, classes: Sequence[str]) -> set[str]:
+def called_by(name: str, classes: Sequence[str]) -> set[str]:
     """Names that a call of it mentions."""
     return {name} if not nodes.is_dunder(name) else set(classes[-1:])
 
@@ -319,7 +327,7 @@ class _Runs:
         for node in body:
             if isinstance(node, nodes.FunctionNode) and not (node.decorator_list or _defaults(node)):
                 continue
-            if self._words.isdisjoint(_mentioned(frame.source, node)):
+            if self._words.isdisjoint(mentioned(frame.source, node)):
                 if isinstance(node, ast.ClassDef):
                     yield from self.of(node.body, self._calls.class_body(Class(node, frame)))
             elif isinstance(node, nodes.FunctionNode):
@@ -388,14 +396,20 @@ def _units(source: Source, body: Iterable[ast.stmt]) -> Iterator[_Unit]:
             yield from _units(source, node.body)
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield from ((frozenset((a.asname,)), frozenset(a.name.split("."))) for a in node.names if a.asname)
-        elif kept := frozenset(n for n in _led_by(node) if not nodes.is_dunder(n)):
-            yield kept, _mentioned(source, node)
-        if isinstance(node, nodes.FunctionNode) and "self" in _mentioned(source, node):
-            for name, value in _KEPT.findall(_text(source, node)):
-                yield frozenset((name,)), frozenset(_WORD.findall(value))
+        elif kept := frozenset(n for n in led_by(node) if not nodes.is_dunder(n)):
+            yield kept, mentioned(source, node)
+        if isinstance(node, nodes.FunctionNode):
+            yield from ((frozenset((name,)), words) for name, words in kept_in(source, node))
 
 
-def _led_by(node: ast.stmt) -> Iterator[str]:
+def kept_in(source: Source, node: nodes.FunctionNode) -> Iterator[tuple[str, frozenset[str]]]:
+    """Attributes that a method gives its object, and the words of their values."""
+    if "self" in mentioned(source, node):
+        for name, value in _KEPT.findall(_text(source, node)):
+            yield name, words_of(value)
+
+
+def led_by(node: ast.stmt) -> Iterator[str]:
     """Names that stand for a function, a class or an object in what follows; not those of tables and numbers."""
     if isinstance(node, nodes.FunctionNode):
         yield from (node.name, *registered_with(node))
@@ -411,7 +425,7 @@ def _units_of(source: Source) -> list[_Unit]:
     return made
 
 
-def _mentioned(source: Source, node: ast.stmt) -> frozenset[str]:
+def mentioned(source: Source, node: ast.stmt) -> frozenset[str]:
     """Words of a statement's text; of a class without its docstring and its named methods, of a function without its docstring."""
     found: frozenset[str] | None = source.memo.get(node)
     if found is None:
@@ -419,14 +433,19 @@ def _mentioned(source: Source, node: ast.stmt) -> frozenset[str]:
     return found
 
 
+def words_of(text: str) -> frozenset[str]:
+    """Words of a text."""
+    return frozenset(_WORD.findall(text))
+
+
 def _words(source: Source, node: ast.stmt) -> frozenset[str]:
     if not isinstance(node, ast.ClassDef):
-        return frozenset(_WORD.findall(_text(source, node)))
+        return words_of(_text(source, node))
     lines = list(source.lines[nodes.first_line(node) - 1 : node.body[0].lineno])
     for inner in node.body:
         if not (nodes.is_doc(inner) or (isinstance(inner, nodes.FunctionNode) and not nodes.is_dunder(inner.name))):
             lines.append(_text(source, inner))
-    return frozenset(_WORD.findall("".join(lines)))
+    return words_of("".join(lines))
 
 
 def _text(source: Source, node: ast.stmt) -> str:
