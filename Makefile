@@ -38,8 +38,8 @@ demo-web: $(WEB_STAMP)  ## the same behind gunicorn, uvicorn and Celery: every w
 test: $(STAMP)  ## all tests, with live children on every Python from 3.10 to 3.15 that is found
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
-long: $(STAMP)  ## 200 processes killed in the midst of an apply over 8, and 64 patched by one command; prints figures and the seed
-	SUTURE_LONG=1 $(BIN)/python -m pytest -s tests/live/test_together.py -k "killed_at_any_step or 64_processes" $(ARGS)
+long: $(STAMP)  ## 200 processes killed in the midst of an apply over 8, as many of a revert, and 64 patched by one command; prints figures and the seed
+	SUTURE_LONG=1 $(BIN)/python -m pytest -s tests/live/test_together.py tests/live/test_revert_together.py -k "killed_at_any_step or 64_processes" $(ARGS)
 
 bench: $(STAMP)  ## every benchmark, short; each prints a table with its peers
 	$(BIN)/python bench/run.py --quick
