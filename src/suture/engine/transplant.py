@@ -91,6 +91,10 @@ class Remaking(Context):
 
     twins: dict[int, _Made]
 
+    def put_code(self, function: types.FunctionType, code: types.CodeType, as_source: types.CodeType, extra: int = 0) -> None:
+        """Give a live function new code: as Fitting does it."""
+        raise NotImplementedError
+
     def remake(self) -> None:
         """Work out the stores of every class that is made anew: bases first, when all else is worked out."""
         self.twins = {}
@@ -250,8 +254,9 @@ class Remaking(Context):
             have, want = view.get(name, ABSENT), _wanted(name, new)
             if name == "__hash__" and self._keeps_hash(work, live, have, old, new):
                 continue
-            if have is not want and not _same(have, want):
-                stores[name] = want
+            if have is want or _same(have, want) or self._in_place(work, have, want, new.cls, live):
+                continue
+            stores[name] = want
         for name, factory in _factories(view.get(_FIELDS) or getattr(live, _FIELDS, {}), new.full.get(_FIELDS, {})):
             if not live.__dictoffset__:
                 words = f"objects that exist lack {name}, and have no dict to put it into"
@@ -261,6 +266,24 @@ class Remaking(Context):
         for value in stores.values():
             _at_home(value, new.cls, live)
         return stores
+
+    def _in_place(self, work: Work, have: Any, want: Any, made: type, live: type) -> bool:
+        """Give a function of the class the code of the one that is made, if it fits: who holds it, bound or not, follows."""
+        ours, theirs = _functions(have), _functions(want)
+        if type(have) is not type(want) or len(ours) != len(theirs) or type(have) is not types.FunctionType:
+            return False
+        pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if not _same_function(a, b)]
+        if not pairs or not all(a.__globals__ is work.space and _has_cells_of(a, b, made, live) for a, b in pairs):
+            return False
+        _at_home(want, made, live)
+        for function, other in pairs:
+            if fingerprint(function.__code__) != fingerprint(other.__code__):
+                self.put_code(function, other.__code__, other.__code__)
+            for name in ("__defaults__", "__kwdefaults__", "__doc__", "__annotate__" if _LAZY else "__annotations__"):
+                value = getattr(other, name)
+                if getattr(function, name) is not value:
+                    self.stage.put(function, name, Via.SETATTR, value)
+        return True
 
     def _keeps_hash(self, work: Work, live: type, have: Any, old: _Made, new: _Made) -> bool:
         """
@@ -393,8 +416,10 @@ def _stub(base: type, stubs: dict[int, type]) -> type:
     if base is object:
         return object
     if id(base) not in stubs:
-        made = type.__new__(type, base.__name__, tuple(_stub(b, stubs) for b in _bases(base)), {})
-        for name, value in list(class_space(base).items()):
+        space = class_space(base)
+        head = {n: space[n] for n in ("__annotations__", "__annotate_func__") if n in space}  # 3.14+: asked for by heirs
+        made = type.__new__(type, base.__name__, tuple(_stub(b, stubs) for b in _bases(base)), head)
+        for name, value in list(space.items()):
             if name not in _NOT_COPIED and name not in _ANNOTATIONS and type(value) not in _SLOTS:
                 type.__setattr__(made, name, value)
         stubs[id(base)] = made
@@ -476,6 +501,16 @@ def _contents(function: types.FunctionType) -> list[Any]:
     """What its cells hold; not the functions and classes that are made with it."""
     cells = [c.cell_contents for c in function.__closure__ or ()]
     return [c for c in cells if not isinstance(c, types.FunctionType | type | set | dict)]
+
+
+def _has_cells_of(a: types.FunctionType, b: types.FunctionType, made: type, live: type) -> bool:
+    """True if the code of *b* would find in the cells of *a* what it has in its own, one class in the place of the other."""
+    if a.__code__.co_freevars != b.__code__.co_freevars:
+        return False
+    cells = zip(a.__closure__ or (), b.__closure__ or (), strict=True)
+    return all(
+        x is y or (x is live and y is made) or alike(x, y) for x, y in ((c.cell_contents, d.cell_contents) for c, d in cells)
+    )
 
 
 def _all_same(a: Iterable[Any], b: Iterable[Any]) -> bool:

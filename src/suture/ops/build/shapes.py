@@ -261,9 +261,11 @@ def _counts(node: ast.stmt) -> bool:
 
 
 def hash_change(shape: Shape) -> str:
-    """What becomes of the hash of objects that exist: "" (nothing), "gone" or "other"."""
+    """What becomes of the hash of objects that exist: "" (nothing), "kept" (new fields don't count in it), "gone" or "other"."""
     (was, counted), (is_now, counts) = _hashing(shape.old_source, shape.old), _hashing(shape.new_source, shape.new)
-    if was == "none" or (was == is_now and (was != "fields" or counted <= counts)):
+    if was == is_now == "fields" and counted < counts:
+        return "kept"
+    if was == "none" or (was == is_now and (was != "fields" or counted == counts)):
         return ""
     return "gone" if is_now == "none" else "other"
 
@@ -335,15 +337,20 @@ class Said:
     lack: Lack | None = None
 
 
-_GONE = "objects become unhashable, as in a fresh process; those that sit in sets and dicts by now stay in there: who goes through "
+_IN_SETS = "those that sit in sets and dicts by now stay in there: who goes through it sees them, and `in`, `remove`, `d[key]` fail"
 UNHASHABLE = (
-    f"{_GONE}it sees them, and `in`, `remove` and `d[key]` raise TypeError",
+    f"objects become unhashable, as in a fresh process; {_IN_SETS}",
     "see what is kept in sets, or as keys, and empty that; or define __hash__ as well",
 )
-_OTHER_HASH = (
-    "its __hash__ becomes another: objects that sit in sets and dicts aren't found there any more",
-    "keep what the hash is made from, or restart",
+_KEPT = (
+    "its __hash__ stays as it is and doesn't count the new fields: objects in sets and dicts are found, and equal ones hash alike"
 )
+_OTHER = "its __hash__ becomes another: objects that sit in sets and dicts aren't found there any more"
+_HASHES = {
+    "gone": (Severity.WARNING, *UNHASHABLE),
+    "kept": (Severity.NOTE, _KEPT, ""),
+    "other": (Severity.ERROR, _OTHER, "keep what the hash is made from, or restart"),
+}
 
 
 def said(shape: Shape, lineage: nodes.Lineage) -> Iterator[Said]:
@@ -355,7 +362,7 @@ def said(shape: Shape, lineage: nodes.Lineage) -> Iterator[Said]:
     )
     yield Said("class-remade", Severity.NOTE, words, "", name, place)
     if becomes := hash_change(shape):
-        severity, (words, hint) = (Severity.WARNING, UNHASHABLE) if becomes == "gone" else (Severity.ERROR, _OTHER_HASH)
+        severity, words, hint = _HASHES[becomes]
         yield Said("hash-changed", severity, words, hint, name, place)
     for lack in lacks(shape, lineage):
         if lack.given == "":
