@@ -258,7 +258,9 @@ class _Differ:
         errors = [s for s in all_said if s.severity is _ERROR]
         for said in errors:
             here = scope if said.lack is not None else outer
-            self._say(said.code, _ERROR, here, said.message, said.hint, old=shape.old, new=shape.new, name=said.name)
+            self._say(
+                said.code, _ERROR, here, said.message, said.hint, old=shape.old, new=shape.new, name=said.name, place=said.place
+            )
         if errors:
             return
         self.out.changes.append(shapes.change_of(shape, scope.classes[:-1]))
@@ -697,7 +699,7 @@ class _Differ:
         name: str = "",
         place: ast.stmt | None = None,
     ) -> None:
-        source, node = (self.new, new or place) if new or place else (self.old, old)
+        source, node = (self.new, place or new) if new or place else (self.old, old)
         evidence = {"place": f"{source.path}:{nodes.first_line(node)}" if node is not None else source.path}
         evidence |= {side: nodes.lines_of(n) for side, n in (("old", old), ("new", new)) if n is not None}
         if name:
