@@ -278,7 +278,8 @@ class Remaking(Context):
         _at_home(want, made, live)
         for function, other in pairs:
             if fingerprint(function.__code__) != fingerprint(other.__code__):
-                self.put_code(function, other.__code__, other.__code__)
+                code = other.__code__.replace()  # its own: who is inside is counted by who refers to it
+                self.put_code(function, code, code)
             for name in ("__defaults__", "__kwdefaults__", "__doc__", "__annotate__" if _LAZY else "__annotations__"):
                 value = getattr(other, name)
                 if getattr(function, name) is not value:
@@ -318,10 +319,10 @@ class Remaking(Context):
         """The annotations of the class itself: a dictionary, or what makes one (3.14+)."""
         want = new.full.get("__annotations__", ABSENT)
         if not _LAZY or (want is not ABSENT and "__annotations__" in view):
-            have = view.get("__annotations__", ABSENT)
+            have = view.get("__annotations__")
             same = have is want or (type(have) is type(want) is dict and _same_items(have, want))
-            if not same and not (have == {} and want is ABSENT):
-                self.stage.put(live, "__annotations__", Via.TYPE_SETATTR, want)
+            if not same and not (not have and want is ABSENT):
+                self.stage.put(live, "__annotations__", Via.TYPE_SETATTR, {} if want is ABSENT else want)
             return
         annotate: Any = new.full.get("__annotate_func__")
         if annotate is None:
@@ -547,9 +548,15 @@ def _hashed(space: Mapping[str, Any]) -> set[str]:
 def _factories(had: Mapping[str, Any], has: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], Any]]]:
     """New fields of objects that a factory gives to new ones."""
     dataclasses: Any = sys.modules.get("dataclasses")
+    kept = {n for n, f in had.items() if _is_of_objects(f)}
     for name, field in has.items():
-        if name not in had and field.default_factory is not dataclasses.MISSING and "_FIELD" in repr(field._field_type):
+        if name not in kept and field.default_factory is not dataclasses.MISSING and _is_of_objects(field):
             yield name, field.default_factory
+
+
+def _is_of_objects(field: Any) -> bool:
+    """False for ``ClassVar`` and ``InitVar``."""
+    return repr(field._field_type) == "_FIELD"
 
 
 # ---------------------------------------------------------------- moving over

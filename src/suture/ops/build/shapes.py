@@ -108,7 +108,7 @@ def shape_of(old_source: Source, old: ast.ClassDef, new_source: Source, new: ast
         return None
     shape = Shape(old, new, old_source, new_source, {*_fields(old), *_fields(new)})
     shape.differs = [ast.dump(d) for d in old.decorator_list] != [ast.dump(d) for d in new.decorator_list]
-    shape.differs |= _order(old) != _order(new)
+    shape.differs |= _annotated(old) != _annotated(new)
     return shape
 
 
@@ -208,8 +208,10 @@ def _fields(node: ast.ClassDef) -> Iterator[str]:
             yield from nodes.target_names(statement)
 
 
-def _order(node: ast.ClassDef) -> list[str]:
-    return list(_fields(node))
+def _annotated(node: ast.ClassDef) -> list[tuple[str, str]]:
+    """What a dataclass sees of its text, in order: variables of the class have an entry among its fields too."""
+    found = [n for n in node.body if isinstance(n, ast.AnnAssign)]
+    return [(ast.unparse(n.target), "" if nodes.is_field(n, "fields") else ast.dump(n.annotation)) for n in found]
 
 
 def _options(source: Source, node: ast.ClassDef) -> dict[str, bool]:
@@ -292,7 +294,9 @@ def lacks(shape: Shape, lineage: nodes.Lineage) -> Iterator[Lack]:
     """Fields that objects which exist lack, and what they're given in their place."""
     if not _is_dataclass(shape.new_source, shape.new):
         return
-    had = set(nodes.bound_names(shape.old.body)) | ({*_fields(shape.old)} if _is_dataclass(shape.old_source, shape.old) else set())
+    was = _is_dataclass(shape.old_source, shape.old)
+    had = {n for n, s in _statements(shape.old) if was and _kind(s) != "InitVar"}
+    had |= set(nodes.bound_names(shape.old.body)) - {n for n, _ in _statements(shape.new)}
     for ancestor in (shape.old, *lineage.ancestors(shape.new)):
         had |= {n for m in nodes.methods(ancestor) for n in self_names(m, ast.Store)}
         had |= {*_fields(ancestor)} if ancestor is not shape.old else set()
