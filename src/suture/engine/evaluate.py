@@ -130,6 +130,7 @@ class Evaluator:
         assert owner is not None
         pending = self.members.setdefault(id(owner), {})
         space = _ClassSpace(pending, class_space(owner))
+        space["__annotations__"] = {}  # else the statement writes into those of the live class
         fresh = self.pending.get(id(work.module), {})
         changed = {n: v for n, v in fresh.items() if n in work.space}
         code = _statement(work.after, _Ahead(changed).visit)

@@ -588,13 +588,18 @@ def _refuse_members(owner: type, work: Work) -> None:
     enum = sys.modules.get("enum")
     if enum is not None and issubclass(type(owner), enum.EnumMeta) and not name.startswith("_"):
         code, word = "enum-members", "member"
-    elif name in (class_space(owner).get("__dataclass_fields__") or ()):
+    elif _is_of_objects((class_space(owner).get("__dataclass_fields__") or {}).get(name)):
         code, word = "class-fields", "field"
     else:
         return
     raise Refused(
         code, f"{name} is a {word} that its class was made from", target=work.target, hint="restart, or keep it outside the class"
     )
+
+
+def _is_of_objects(field: Any) -> bool:
+    """False for no field, and for the entry that a variable of the class (ClassVar) has among them."""
+    return field is not None and "CLASSVAR" not in repr(getattr(field, "_field_type", ""))
 
 
 def _is_imported(node: ast.Import | ast.ImportFrom, space: Mapping[str, Any]) -> bool:

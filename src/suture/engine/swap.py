@@ -218,7 +218,8 @@ def _writers(store: Store) -> Iterator[Sequence[Any]]:
     """Functions of C and their arguments."""
     owner, name, via, value = store.owner, store.name, store.via, store.new
     if via is Via.TYPE_SETATTR and name in _KEPT_AS:
-        yield type.__setattr__, owner, name, _no_annotations if value is ABSENT else value  # can't be deleted
+        # It can't be deleted, and None (somebody has asked, and there were none) leaves there what was worked out.
+        yield type.__setattr__, owner, name, _no_annotations if value is ABSENT or value is None else value
     elif via is Via.TYPE_SETATTR:
         yield (type.__delattr__, owner, name) if value is ABSENT else (type.__setattr__, owner, name, value)
     elif via is Via.LISTITEM:

@@ -91,6 +91,10 @@ class Remaking(Context):
 
     twins: dict[int, _Made]
 
+    def put_code(self, function: types.FunctionType, code: types.CodeType, as_source: types.CodeType, extra: int = 0) -> None:
+        """Give a live function new code: as Fitting does it."""
+        raise NotImplementedError
+
     def remake(self) -> None:
         """Work out the stores of every class that is made anew: bases first, when all else is worked out."""
         self.twins = {}
@@ -250,8 +254,9 @@ class Remaking(Context):
             have, want = view.get(name, ABSENT), _wanted(name, new)
             if name == "__hash__" and self._keeps_hash(work, live, have, old, new):
                 continue
-            if have is not want and not _same(have, want):
-                stores[name] = want
+            if have is want or _same(have, want) or self._in_place(work, have, want, new.cls, live):
+                continue
+            stores[name] = want
         for name, factory in _factories(view.get(_FIELDS) or getattr(live, _FIELDS, {}), new.full.get(_FIELDS, {})):
             if not live.__dictoffset__:
                 words = f"objects that exist lack {name}, and have no dict to put it into"
@@ -261,6 +266,25 @@ class Remaking(Context):
         for value in stores.values():
             _at_home(value, new.cls, live)
         return stores
+
+    def _in_place(self, work: Work, have: Any, want: Any, made: type, live: type) -> bool:
+        """Give a function of the class the code of the one that is made, if it fits: who holds it, bound or not, follows."""
+        ours, theirs = _functions(have), _functions(want)
+        if type(have) is not type(want) or len(ours) != len(theirs) or type(have) is not types.FunctionType:
+            return False
+        pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if not _same_function(a, b)]
+        if not pairs or not all(a.__globals__ is work.space and _has_cells_of(a, b, made, live) for a, b in pairs):
+            return False
+        _at_home(want, made, live)
+        for function, other in pairs:
+            if fingerprint(function.__code__) != fingerprint(other.__code__):
+                code = other.__code__.replace()  # its own: who is inside is counted by who refers to it
+                self.put_code(function, code, code)
+            for name in ("__defaults__", "__kwdefaults__", "__doc__", "__annotate__" if _LAZY else "__annotations__"):
+                value = getattr(other, name)
+                if getattr(function, name) is not value:
+                    self.stage.put(function, name, Via.SETATTR, value)
+        return True
 
     def _keeps_hash(self, work: Work, live: type, have: Any, old: _Made, new: _Made) -> bool:
         """
@@ -295,10 +319,10 @@ class Remaking(Context):
         """The annotations of the class itself: a dictionary, or what makes one (3.14+)."""
         want = new.full.get("__annotations__", ABSENT)
         if not _LAZY or (want is not ABSENT and "__annotations__" in view):
-            have = view.get("__annotations__", ABSENT)
+            have = view.get("__annotations__")
             same = have is want or (type(have) is type(want) is dict and _same_items(have, want))
-            if not same and not (have == {} and want is ABSENT):
-                self.stage.put(live, "__annotations__", Via.TYPE_SETATTR, want)
+            if not same and not (not have and want is ABSENT):
+                self.stage.put(live, "__annotations__", Via.TYPE_SETATTR, {} if want is ABSENT else want)
             return
         annotate: Any = new.full.get("__annotate_func__")
         if annotate is None:
@@ -393,8 +417,10 @@ def _stub(base: type, stubs: dict[int, type]) -> type:
     if base is object:
         return object
     if id(base) not in stubs:
-        made = type.__new__(type, base.__name__, tuple(_stub(b, stubs) for b in _bases(base)), {})
-        for name, value in list(class_space(base).items()):
+        space = class_space(base)
+        head = {n: space[n] for n in ("__annotations__", "__annotate_func__") if n in space}  # 3.14+: asked for by heirs
+        made = type.__new__(type, base.__name__, tuple(_stub(b, stubs) for b in _bases(base)), head)
+        for name, value in list(space.items()):
             if name not in _NOT_COPIED and name not in _ANNOTATIONS and type(value) not in _SLOTS:
                 type.__setattr__(made, name, value)
         stubs[id(base)] = made
@@ -478,6 +504,16 @@ def _contents(function: types.FunctionType) -> list[Any]:
     return [c for c in cells if not isinstance(c, types.FunctionType | type | set | dict)]
 
 
+def _has_cells_of(a: types.FunctionType, b: types.FunctionType, made: type, live: type) -> bool:
+    """True if the code of *b* would find in the cells of *a* what it has in its own, one class in the place of the other."""
+    if a.__code__.co_freevars != b.__code__.co_freevars:
+        return False
+    cells = zip(a.__closure__ or (), b.__closure__ or (), strict=True)
+    return all(
+        x is y or (x is live and y is made) or alike(x, y) for x, y in ((c.cell_contents, d.cell_contents) for c, d in cells)
+    )
+
+
 def _all_same(a: Iterable[Any], b: Iterable[Any]) -> bool:
     ours, theirs = list(a), list(b)
     return len(ours) == len(theirs) and all(x is y or alike(x, y) for x, y in zip(ours, theirs, strict=True))
@@ -512,9 +548,15 @@ def _hashed(space: Mapping[str, Any]) -> set[str]:
 def _factories(had: Mapping[str, Any], has: Mapping[str, Any]) -> Iterator[tuple[str, Callable[[], Any]]]:
     """New fields of objects that a factory gives to new ones."""
     dataclasses: Any = sys.modules.get("dataclasses")
+    kept = {n for n, f in had.items() if _is_of_objects(f)}
     for name, field in has.items():
-        if name not in had and field.default_factory is not dataclasses.MISSING and "_FIELD" in repr(field._field_type):
+        if name not in kept and field.default_factory is not dataclasses.MISSING and _is_of_objects(field):
             yield name, field.default_factory
+
+
+def _is_of_objects(field: Any) -> bool:
+    """False for ``ClassVar`` and ``InitVar``."""
+    return repr(field._field_type) == "_FIELD"
 
 
 # ---------------------------------------------------------------- moving over

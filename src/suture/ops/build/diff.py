@@ -265,9 +265,17 @@ class _Differ:
 
     def _made_anew(self, shape: shapes.Shape, scope: _Scope) -> None:
         """A class whose decorators or fields change: they run again beside it; what objects that exist lack is said."""
+        outer, all_said = replace(scope, classes=scope.classes[:-1]), list(shapes.said(shape, self.lineage))
+        errors = [s for s in all_said if s.severity is _ERROR]
+        for said in errors:
+            here = scope if said.lack is not None else outer
+            self._say(
+                said.code, _ERROR, here, said.message, said.hint, old=shape.old, new=shape.new, name=said.name, place=said.place
+            )
+        if errors:
+            return
         self.out.changes.append(shapes.change_of(shape, scope.classes[:-1]))
-        outer = replace(scope, classes=scope.classes[:-1])
-        for said in shapes.said(shape, self.lineage):
+        for said in all_said:
             here = scope if said.lack is not None else outer
             self._say(said.code, said.severity, here, said.message, said.hint, name=said.name, place=said.place)
             if said.lack is not None and said.lack.given == "value" and said.lack.value is not None:
@@ -702,7 +710,7 @@ class _Differ:
         name: str = "",
         place: ast.stmt | None = None,
     ) -> None:
-        source, node = (self.new, new or place) if new or place else (self.old, old)
+        source, node = (self.new, place or new) if new or place else (self.old, old)
         evidence = {"place": f"{source.path}:{nodes.first_line(node)}" if node is not None else source.path}
         evidence |= {side: nodes.lines_of(n) for side, n in (("old", old), ("new", new)) if n is not None}
         if name:

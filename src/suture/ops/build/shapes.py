@@ -108,7 +108,7 @@ def shape_of(old_source: Source, old: ast.ClassDef, new_source: Source, new: ast
         return None
     shape = Shape(old, new, old_source, new_source, {*_fields(old), *_fields(new)})
     shape.differs = [ast.dump(d) for d in old.decorator_list] != [ast.dump(d) for d in new.decorator_list]
-    shape.differs |= _order(old) != _order(new)
+    shape.differs |= _annotated(old) != _annotated(new)
     return shape
 
 
@@ -208,8 +208,10 @@ def _fields(node: ast.ClassDef) -> Iterator[str]:
             yield from nodes.target_names(statement)
 
 
-def _order(node: ast.ClassDef) -> list[str]:
-    return list(_fields(node))
+def _annotated(node: ast.ClassDef) -> list[tuple[str, str]]:
+    """What a dataclass sees of its text, in order: variables of the class have an entry among its fields too."""
+    found = [n for n in node.body if isinstance(n, ast.AnnAssign)]
+    return [(ast.unparse(n.target), "" if nodes.is_field(n, "fields") else ast.dump(n.annotation)) for n in found]
 
 
 def _options(source: Source, node: ast.ClassDef) -> dict[str, bool]:
@@ -261,9 +263,11 @@ def _counts(node: ast.stmt) -> bool:
 
 
 def hash_change(shape: Shape) -> str:
-    """What becomes of the hash of objects that exist: "" (nothing), "gone" or "other"."""
+    """What becomes of the hash of objects that exist: "" (nothing), "kept" (new fields don't count in it), "gone" or "other"."""
     (was, counted), (is_now, counts) = _hashing(shape.old_source, shape.old), _hashing(shape.new_source, shape.new)
-    if was == "none" or (was == is_now and (was != "fields" or counted <= counts)):
+    if was == is_now == "fields" and counted < counts:
+        return "kept"
+    if was == "none" or (was == is_now and (was != "fields" or counted == counts)):
         return ""
     return "gone" if is_now == "none" else "other"
 
@@ -290,7 +294,9 @@ def lacks(shape: Shape, lineage: nodes.Lineage) -> Iterator[Lack]:
     """Fields that objects which exist lack, and what they're given in their place."""
     if not _is_dataclass(shape.new_source, shape.new):
         return
-    had = set(nodes.bound_names(shape.old.body)) | ({*_fields(shape.old)} if _is_dataclass(shape.old_source, shape.old) else set())
+    was = _is_dataclass(shape.old_source, shape.old)
+    had = {n for n, s in _statements(shape.old) if was and _kind(s) != "InitVar"}
+    had |= set(nodes.bound_names(shape.old.body)) - {n for n, _ in _statements(shape.new)}
     for ancestor in (shape.old, *lineage.ancestors(shape.new)):
         had |= {n for m in nodes.methods(ancestor) for n in self_names(m, ast.Store)}
         had |= {*_fields(ancestor)} if ancestor is not shape.old else set()
@@ -335,15 +341,20 @@ class Said:
     lack: Lack | None = None
 
 
-_GONE = "objects become unhashable, as in a fresh process; those that sit in sets and dicts by now stay in there: who goes through "
+_IN_SETS = "those that sit in sets and dicts by now stay in there: who goes through it sees them, and `in`, `remove`, `d[key]` fail"
 UNHASHABLE = (
-    f"{_GONE}it sees them, and `in`, `remove` and `d[key]` raise TypeError",
+    f"objects become unhashable, as in a fresh process; {_IN_SETS}",
     "see what is kept in sets, or as keys, and empty that; or define __hash__ as well",
 )
-_OTHER_HASH = (
-    "its __hash__ becomes another: objects that sit in sets and dicts aren't found there any more",
-    "keep what the hash is made from, or restart",
+_KEPT = (
+    "its __hash__ stays as it is and doesn't count the new fields: objects in sets and dicts are found, and equal ones hash alike"
 )
+_OTHER = "its __hash__ becomes another: objects that sit in sets and dicts aren't found there any more"
+_HASHES = {
+    "gone": (Severity.WARNING, *UNHASHABLE),
+    "kept": (Severity.NOTE, _KEPT, ""),
+    "other": (Severity.ERROR, _OTHER, "keep what the hash is made from, or restart"),
+}
 
 
 def said(shape: Shape, lineage: nodes.Lineage) -> Iterator[Said]:
@@ -355,7 +366,7 @@ def said(shape: Shape, lineage: nodes.Lineage) -> Iterator[Said]:
     )
     yield Said("class-remade", Severity.NOTE, words, "", name, place)
     if becomes := hash_change(shape):
-        severity, (words, hint) = (Severity.WARNING, UNHASHABLE) if becomes == "gone" else (Severity.ERROR, _OTHER_HASH)
+        severity, words, hint = _HASHES[becomes]
         yield Said("hash-changed", severity, words, hint, name, place)
     for lack in lacks(shape, lineage):
         if lack.given == "":
