@@ -490,4 +490,4 @@ def test_a_decision_about_a_statement_comes_before_its_knot(made) -> None:
     patch = made("T = []\nif X:\n    T.append(1)\n", "T = []\nif X:\n    T.append(2)  # suture: skip\n")
     assert (carried(patch), said(patch)[0]) == ([], "decided m.py:3")
     patch = made("A, B = 1, 2\n", "A, B = 1, 3  # suture: skip\n")
-    assert (carried(patch), said(patch)[0]) == ([], "decided m:A, B")
+    assert (carried(patch), said(patch)[0]) == ([], "decided m.py:1")
