@@ -74,7 +74,8 @@ IMPORTS = [
     "import string",
 ]
 ENTRIES = ["1", "2", "'a'", "'b'", "(3, 4)", "None"]
-KINDS = ["function", "constant", "computed", "class", "dict", "list", "set", "import", "lambda", "effect"]
+TIED = ["branch", "loop", "pair", "grown"]
+KINDS = ["function", "constant", "computed", "class", "dict", "list", "set", "import", "lambda", "effect", *TIED]
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,25 @@ class Item:
     def _effect(self) -> str:
         return f"RAN.append(({self.number}, {self.ref or '0'}))\n"
 
+    def _branch(self) -> str:
+        return (
+            f"if {self.ref or 'RAN is None'}:\n    {self.name} = {self.number}\n    {self.name}_T = [{', '.join(self.entries)}]\n"
+            f"else:\n    {self.name} = ({self.number},)\n"
+        )
+
+    def _loop(self) -> str:
+        rows = "".join(f"{e}, " for e in self.entries)
+        return f"{self.name} = {{}}\nfor n in ({rows}):\n    {self.name}[n] = ({self.number}, {self.ref or 0})\n"
+
+    def _pair(self) -> str:
+        return f"{self.name}, {self.name}_2 = {self.number}, {self.ref or 0}\n"
+
+    def _grown(self) -> str:
+        return (
+            f"{self.name} = [{', '.join(self.entries)}]\nif {self.ref or True}:\n    {self.name}.append({self.number})\n"
+            f"{self.name} += [{self.ref}]\n"
+        )
+
     def _import(self) -> str:
         return f"{self.name}\n"
 
@@ -164,7 +184,7 @@ class Item:
 def item(draw: Any, name: str, constants: list[str], kind: str | None = None) -> Item:
     """A statement that may read the constants."""
     kind = kind or draw(st.sampled_from(KINDS))
-    upper = kind in ("constant", "computed", "dict", "list", "set")
+    upper = kind in ("constant", "computed", "dict", "list", "set", *TIED)
     name = draw(st.sampled_from(IMPORTS)) if kind == "import" else name.upper() if upper else name
     return draw(filled(Item(kind, name), constants))
 
@@ -186,7 +206,7 @@ def details(plain: Item, constants: list[str]) -> dict[str, st.SearchStrategy[An
         wanted["deco"] = st.sampled_from(WRAPPERS)
     if plain.kind not in ("constant", "import", "lambda"):
         wanted["ref"] = st.sampled_from(["", *constants])
-    if plain.kind in ("class", "dict", "list", "set"):
+    if plain.kind in ("class", "dict", "list", "set", "branch", "loop", "grown"):
         wanted["entries"] = st.lists(st.sampled_from(ENTRIES), max_size=4, unique=True).map(tuple)
     return wanted
 
@@ -370,7 +390,9 @@ def test_edits_go_in_or_are_said(here: Path, script: tuple[list[Item], list[Item
             return
         names = said([*patch.left_out, *patch.remarks, *report.findings])
         left = said(patch.left_out)
-        names |= {one.name for one in live.after if one.needs & left}  # a constant that is left out is what its readers read
+        names |= {
+            "RAN" if one.kind == "effect" else one.name for one in live.after if one.needs & left
+        }  # a constant that is left out is what its readers read
         wrong = [d for d in live.drift(live.new) if not is_said(d.partition(" ")[0], names)]
         assert not wrong, f"{wrong}, said: {names}"
         for name, value in vars(live.module).items():  # what a call has worked out is the program's, unless its own code changes

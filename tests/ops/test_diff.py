@@ -484,3 +484,33 @@ def test_what_reads_alike_means_the_same_in_its_place_alone(made) -> None:
     """Statements of one line, of a class and of a function that have the same text on it."""
     assert carried(made("a = 1; b = 1\nclass A: a = 1; b = 1\n", "a = 1; b = 1\nclass A: a = 1; b = 2\n")) == ["value m:A.b"]
     assert carried(made("x = 'u'; y = u'u'\n", "x = u'u'; y = 'u'\n")) == []
+
+
+# ---------------------------------------------------------------- blocks that are worked out again
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said_"),
+    [
+        ("if X:\n    y = 1\n", "", "removed-kept m:y"),
+        ("T = {}\nfor n in (1, 2):\n    T[n] = 1\n", "T = {}\n", ""),
+        ("from x import T\nfor n in (1, 2):\n    T[n] = 1\n", "from x import T\n", "top-level-statement m.py:2"),
+        ("if f():\n    y = 1\n", "", "top-level-statement m.py:1"),
+        (
+            "for n in (1,):\n    A = n\nfor n in (1,):\n    B = n\n",
+            "for n in (2,):\n    A = n\nfor n in (1,):\n    B = n\n",
+            "value-stale m:n",
+        ),
+    ],
+)
+def test_what_blocks_leave_behind_is_said(made, old: str, new: str, said_: str) -> None:
+    """Names that nothing makes any more, names that loops share."""
+    assert said(made(old, new))[:1] == ([said_] if said_ else [])
+
+
+def test_a_decision_about_a_statement_comes_before_its_knot(made) -> None:
+    """Who chose something for one of its statements keeps that choice."""
+    patch = made("T = []\nif X:\n    T.append(1)\n", "T = []\nif X:\n    T.append(2)  # suture: skip\n")
+    assert (carried(patch), said(patch)[0]) == ([], "decided m.py:3")
+    patch = made("A, B = 1, 2\n", "A, B = 1, 3  # suture: skip\n")
+    assert (carried(patch), said(patch)[0]) == ([], "decided m.py:1")

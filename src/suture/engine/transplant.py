@@ -5,7 +5,7 @@ The class is made twice beside the live one, never in its place: as the old sour
 made) and as the new one has it.  Only the fields run; methods and plain attributes are the live ones, or those that the patch
 brings.  Both have *stubs* as bases, which look like the live bases and aren't: no ``__init_subclass__`` runs, no metaclass, and no
 live class has another subclass for a moment.  What differs is moved over, bound to the live class: the object, its subclasses and
-its instances stay.  docs/adr/0018.
+its instances stay.  docs/adr/0019.
 """
 
 from __future__ import annotations

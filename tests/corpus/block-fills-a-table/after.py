@@ -16,8 +16,8 @@ if HAS_PERF:
 if not HAS_PERF:
     real.append(None)
 
-ids = {id(f) for f in real}
+names = {getattr(f, "__name__", "") for f in real}
 
 
 def known(f):
-    return id(f) in ids
+    return f.__name__ in names

@@ -8,8 +8,8 @@ if HAS_NS:
     real_ns = time.time_ns
     real.append(real_ns)
 
-ids = {id(f) for f in real}
+names = {getattr(f, "__name__", "") for f in real}
 
 
 def known(f):
-    return id(f) in ids
+    return f.__name__ in names

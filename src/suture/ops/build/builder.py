@@ -120,6 +120,7 @@ class _Builder:
         self._heirs()
         self._ripple()
         self._overrule()
+        self._left_by_loops()
         modules = self._by_import()
         for module in modules:
             self._carried(module)
@@ -296,6 +297,14 @@ class _Builder:
                     for knot in self.knots.of(module.new.path):
                         knot.touched.clear()
                     module.difference = self._difference(module.old, module.new)
+
+    def _left_by_loops(self) -> None:
+        for knot, names in ((k, k.left()) for k in self.knots.touched()):
+            if not names:
+                continue
+            words = f"{_some(names)}: more than one loop counts with it, and it keeps what the old ones left in it"
+            target = f"{knot.home.module}:{', '.join(names)}"
+            self._say("value-stale", Severity.NOTE, target, words, "", {"place": knot.home.path})
 
     def _is_stuck(self, knot: Knot) -> bool:
         if "__all__" in knot.touched and self._newly_exported(next(m for m in self.modules if m.new is knot.home)):

@@ -21,7 +21,7 @@ from suture.errors import Refused
 from suture.ops.build import nodes, shapes
 from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.filling import can_be_filled
-from suture.ops.build.knots import Knot
+from suture.ops.build.knots import Knot, left_by
 from suture.ops.build.lacking import lacking
 from suture.ops.build.nodes import FunctionNode, Item
 from suture.ops.build.pairing import pair, same_call
@@ -558,6 +558,10 @@ class _Differ:
             self._annotation(node, None, scope, "is removed")
         elif kind == "import":
             self._say("removed-kept", _NOTE, scope, f"import of {name} is removed; the name stays", old=node, name=name)
+        elif kind in ("block", "statement") and (names := self._left_by(node, scope)):
+            words = f"a block that makes {', '.join(names)} is removed; what it has made stays in the process"
+            hint = "nothing to do, unless something looks for it"
+            self._say("removed-kept", _WARNING, scope, words, hint, old=node, name=", ".join(names))
         elif kind in ("block", "statement"):
             self._statement(scope, node, None)
         elif name == "__slots__" and scope.classes:
@@ -577,6 +581,9 @@ class _Differ:
             inherited = scope.new_class is not None and bool(scope.new_class.bases)
             words = f"{name} is removed; it stays in the process" + (", and hides what the class inherits" if inherited else "")
             self._say("removed-kept", _WARNING, scope, words, "nothing to do, unless something looks for it", old=node, name=name)
+
+    def _left_by(self, node: ast.stmt, scope: _Scope) -> list[str]:
+        return left_by(self.old, self.new, node) if not scope.classes and not scope.block else []
 
     def _may_go(self, item: Item, scope: _Scope) -> bool:
         """True for what a class may inherit instead: one plain method, or one plain name."""

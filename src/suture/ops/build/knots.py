@@ -23,7 +23,7 @@ from suture.ops.build.tree import Source, Tree
 from suture.patch import Change, Decision, Expect, Kind, Scope, Target
 from suture.record import replace
 
-__all__ = ["Knot", "Knots"]
+__all__ = ["Knot", "Knots", "left_by"]
 
 _FRESH = (ast.Constant, ast.Tuple, ast.JoinedStr, ast.BinOp)
 _Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -99,8 +99,15 @@ class Knot:
         rebind: ``module:name`` of modules that took a name, by name.
     """
 
-    def __init__(self, sides: tuple[_Side, _Side], units: tuple[list[_Unit], list[_Unit]], names: frozenset[str]) -> None:
-        self._sides, self._units, self.names = sides, units, names
+    def __init__(
+        self,
+        sides: tuple[_Side, _Side],
+        units: tuple[list[_Unit], list[_Unit]],
+        names: frozenset[str],
+        counted: AbstractSet[str],
+        left: AbstractSet[str],
+    ) -> None:
+        self._sides, self._units, self.names, self._left = sides, units, names | counted, left
         self._leaves = [leaf for unit in units[1] for leaf in unit.leaves]
         self.touched: set[str] = set()
         self.rebind: dict[str, list[str]] = {}
@@ -147,6 +154,11 @@ class Knot:
                 inside = {id(n) for n in nodes.statements([whole])}
                 return self.with_readers({n for leaf in unit.leaves if id(leaf.node) in inside for n in leaf.names})
         return set()
+
+    def left(self) -> list[str]:
+        """Names that its loops count with, and others may bind after them: they stay what they are."""
+        touched = [u for units in self._units for u in units if u.ties & self.touched]
+        return sorted({n for u in touched for leaf in u.leaves if leaf.by_the_way for n in leaf.binds if n in self._left})
 
     def statements(self) -> Iterator[tuple[int, ast.stmt]]:
         """(0 or 1 for the side, statement) of its own."""
@@ -205,6 +217,18 @@ class Knots:
             yield from (k for k in self._known[path] if k.touched)
 
 
+def left_by(old: Source, new: Source, node: ast.stmt) -> list[str]:
+    """Names that a block has made, and tables that it has filled; empty if it did more, or something makes them now."""
+    unit = _taken_apart(node)
+    if unit is None or not unit.is_block or unit.loud or unit.definitions or not all(map(old.is_quiet, unit.expressions)):
+        return []
+    filled = {leaf.fills for leaf in unit.leaves if leaf.fills}
+    own = {n for s in old.tree.body if is_table(nodes.value_of(s)) for n in nodes.target_names(s)}
+    if not filled <= own or not unit.ties.isdisjoint(nodes.bound_names(new.tree.body)):
+        return []
+    return sorted({n for leaf in unit.leaves for n in leaf.names})
+
+
 # ---------------------------------------------------------------- one side
 
 
@@ -217,6 +241,7 @@ class _Side:
         self.blocked = {n for u in self.units if u.loud for n in _outside(u.node)}
         self.blocked |= {d.name for u in self.units for d in u.definitions}  # type: ignore[attr-defined]
         self.blocked |= {n.name for n in source.tree.body if isinstance(n, _Definition)}
+        self.bound = {n for u in self.units for n in _all_bound(u.node)}
         self.makers: dict[str, list[_Unit]] = {}  # units by name
         for unit in self.units:
             for name in unit.ties:
@@ -230,10 +255,14 @@ class _Side:
             if unit.ties:
                 yield unit.ties | {r for r in early if any(at[id(m)] < at[id(unit)] for m in self.makers[r])}
 
-    def others(self, units: Sequence[_Unit]) -> set[str]:
-        """Names that other statements bind."""
-        rest = [u for u in self.units if u not in units]
-        return self.blocked | {n for u in rest for n in (*_outside(u.node), *(b for leaf in u.leaves for b in leaf.binds))}
+    def last(self, units: Sequence[_Unit], names: AbstractSet[str]) -> set[str]:
+        """Names that none of the statements behind these binds once more."""
+        found: set[str] = set()
+        for unit in reversed(self.units):
+            mine = names & _all_bound(unit.node)
+            found |= mine if unit in units else set()
+            names = names - mine
+        return found
 
     def signatures(self, units: Sequence[_Unit]) -> dict[str, list[object]]:
         """What makes each name, in order: equal lists make the same."""
@@ -269,9 +298,16 @@ def _found(old: Source, new: Source) -> Iterator[Knot]:
         units = tuple([u for u in s.units if not names.isdisjoint(u.ties)] for s in sides)
         if names.isdisjoint(blocked) and units[1] and not _is_plain(sides, units, names):  # type: ignore[arg-type]
             if all(s.is_quiet(u) for s, u in zip(sides, units, strict=True)) and _same_around(*units):
-                counted = {n for u in (*units[0], *units[1]) for leaf in u.leaves if leaf.by_the_way for n in leaf.binds}
-                counted = counted.difference(*(s.others(u) for s, u in zip(sides, units, strict=True))) if counted else counted
-                yield Knot(sides, units, frozenset(names | counted))  # type: ignore[arg-type]
+                yield Knot(sides, units, frozenset(names), *_counted(sides, units))  # type: ignore[arg-type]
+
+
+def _counted(sides: tuple[_Side, _Side], units: tuple[list[_Unit], list[_Unit]]) -> tuple[set[str], set[str]]:
+    """Names that loops count with: those that are left as these loops leave them, and those that others may bind after them."""
+    names = {n for u in (*units[0], *units[1]) for leaf in u.leaves if leaf.by_the_way for n in leaf.binds}
+    names -= sides[0].blocked | sides[1].blocked
+    here, elsewhere = zip(*((s.last(u, names), s.bound & names) for s, u in zip(sides, units, strict=True)), strict=True)
+    mine = {n for n in names if all(n in h or n not in e for h, e in zip(here, elsewhere, strict=True))}
+    return mine, names - mine - (sides[0].source.deleted & sides[1].source.deleted)
 
 
 def _is_plain(sides: tuple[_Side, _Side], units: tuple[list[_Unit], list[_Unit]], names: set[str]) -> bool:
@@ -451,6 +487,10 @@ def _outside(node: ast.stmt) -> set[str]:
             found.add(inner.name)
         found.add(nodes.filled(inner))
     return found - {""}
+
+
+def _all_bound(node: ast.stmt) -> set[str]:
+    return {name for inner in nodes.statements([node]) for name in nodes.binds(inner)}
 
 
 # ---------------------------------------------------------------- text

@@ -173,6 +173,8 @@ class Ripple:
         elif isinstance(node, ast.Expr) and not _mutates(node, name):
             if self._twin(unit, own) is not None:  # one that is new hasn't run
                 wave.acted.append(f"{place} ({nodes.head(node)})")
+        elif not isinstance(node, ast.ClassDef) and (unit.block or not own) and self._is_new(unit):
+            return  # evaluated anyway; or it is said that it changes
         elif not isinstance(node, ast.Assign | ast.AnnAssign) or not own or nodes.value_of(node) is None:
             wave.stuck.append(f"{place} ({nodes.head(node)})")
         elif (why := self._why_not(unit)) is not None:
@@ -355,6 +357,14 @@ class Ripple:
             self._lineages[source.path] = nodes.Lineage(source.tree)
         return self._lineages[source.path]
 
+    def _is_new(self, unit: _Unit) -> bool:
+        """True if the old file has no such statement, nor a block of such a header, in that body or its blocks."""
+        if unit.source.path not in self._old.files:
+            return True
+        old, want = self._old.source(unit.source.path), _shape_of(unit.source, unit.node)
+        body = self._body(old, unit.classes)
+        return not any(type(n) is type(unit.node) and _shape_of(old, n) == want for n in nodes.statements(body))
+
     def _twin(self, unit: _Unit, name: str) -> ast.stmt | None:
         """The same statement in the old tree."""
         if unit.source.path not in self._old.files:
@@ -366,6 +376,11 @@ class Ripple:
 
 
 _MERGE = Decision("merge", "builder", "")
+
+
+def _shape_of(source: Source, node: ast.stmt) -> str:
+    """A block's header, or another statement."""
+    return nodes.header(node) if isinstance(node, nodes.BLOCKS) else nodes.dump_of(source, node)
 
 
 def _mutates(node: ast.Expr, name: str) -> bool:
