@@ -35,7 +35,7 @@ ENGINE = [
     {"resolve", "census", "values", "bound"},
     {"shadow"},
     {"evaluate"},
-    {"stage"},
+    {"stage", "members"},
     {"imports", "inner", "unwound", "carried"},
     {"account", "locate", "mirror", "revert", "witness"},
     {"fitting", "drift"},

@@ -225,7 +225,7 @@ class _Builder:
                     if decorated is None:
                         continue
                     change = decorated
-                if change.before is not None and (change.kind is Kind.VALUE or binds_anew(change)):
+                if change.before is not None and (change.kind in (Kind.VALUE, Kind.MEMBERS) or binds_anew(change)):
                     stuck = self._follow(module, change, ripple, again, rebind)
                     found = self._stuck(module, change, stuck) if stuck else None
                     if found is not None:
@@ -314,7 +314,7 @@ class _Builder:
         exported = self._newly_exported(module) if change.target.qualname == "__all__" else []
         if exported:
             return exported
-        wave = ripple.of(module.new, change)
+        wave = ripple.of_members(module.new, change) if change.kind is Kind.MEMBERS else ripple.of(module.new, change)
         if wave.acted and not wave.stuck:
             place = f"{module.new.path}:{change.scope.line_after}"
             words = f"ran with the old value, and isn't run again: {_some(sorted(set(wave.acted)))}"

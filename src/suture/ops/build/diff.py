@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from suture.engine.values import is_table
 from suture.errors import Refused
-from suture.ops.build import nodes
+from suture.ops.build import members, nodes
 from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.filling import can_be_filled
 from suture.ops.build.lacking import lacking
@@ -65,6 +65,7 @@ class _Scope:
         bound: Names that the module or class binds on the old side, anywhere.
         often: Those that either side binds more than once.
         kind: "enum", "fields" or "" for the innermost class.
+        why: Why the members of an enumeration aren't carried.
     """
 
     classes: tuple[str, ...] = ()
@@ -74,6 +75,7 @@ class _Scope:
     bound: frozenset[str] = frozenset()
     often: frozenset[str] = frozenset()
     kind: str = ""
+    why: str = ""
 
     def dotted(self, name: str) -> str:
         return ".".join([*self.classes, name])
@@ -237,8 +239,32 @@ class _Differ:
             nodes.bound_often(old.body) | nodes.bound_often(new.body),
             self.lineage.kind(new),
         )
-        self._body(old.body, new.body, inner)
+        self._body(*self._but_members(old, new, scope, inner))
         self._new_attributes(old, new, inner)
+
+    def _but_members(
+        self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope, inner: _Scope
+    ) -> tuple[Sequence[ast.stmt], Sequence[ast.stmt], _Scope]:
+        """Bodies of a class; of an enumeration without the members that change, which go in together."""
+        if inner.kind != "enum" or inner.block == "typing" or not members.differ(old, new):
+            return old.body, new.body, inner
+        sure = scope.block != "conditional" or new.name not in scope.often
+        why = members.why_not(self.old, self.new, old, new) if sure else "which of its definitions is live can't be seen"
+        if why:
+            return old.body, new.body, replace(inner, why=why)
+        self._change(Kind.MEMBERS, new.name, old, new, scope, names=(new.name,))
+        for node, names in members.gone(old, new):
+            words = f"{names} is removed; it stays a member in the process"
+            self._say(
+                "removed-kept",
+                _WARNING,
+                inner,
+                words,
+                "nothing to do, unless something goes through all members",
+                old=node,
+                name=names,
+            )
+        return *([s for s in side.body if not nodes.is_member(s)] for side in (old, new)), inner  # type: ignore[return-value]
 
     def _new_attributes(self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope) -> None:
         """Attributes that only a new ``__init__`` sets and a changed method reads: objects that exist lack them."""
@@ -320,7 +346,9 @@ class _Differ:
         assert node is not None
         assert scope.new_class is not None
         name = nodes.target_name(node)
-        words = f"{word} {name} {what}: {scope.new_class.name} was made from its {word}s"
+        words = f"{word} {name} {what}: {scope.new_class.name} was made from its {word}s" + (
+            f", and {scope.why}" if scope.why else ""
+        )
         self._say(code, _ERROR, scope, words, "restart, or keep it outside the class", old=old, new=new, name=name)
 
     def _annotation(self, old: ast.stmt | None, new: ast.stmt | None, scope: _Scope, what: str) -> None:
