@@ -37,7 +37,7 @@ ENGINE = [
     {"resolve", "census", "outside", "values", "bound"},
     {"shadow", "rerun"},
     {"evaluate"},
-    {"stage"},
+    {"stage", "members"},
     {"imports", "inner", "unwound", "carried", "transplant", "computing"},
     {"account", "locate", "mirror", "revert", "witness"},
     {"fitting", "drift"},

@@ -78,6 +78,7 @@ class Kind(str, Enum):
     FUNCTION: one ``def`` (module or class level).  NESTED: a statement that differs only inside the functions and lambdas
     it makes.  CLASS: a whole class, added.  VALUE: an assignment.  IMPORT: an import, added.
     MODULE: a whole module, added.  STATEMENT: a top-level statement that is run once, at apply.
+    MEMBERS: the class statement of an enumeration, for its members alone.
     """
 
     FUNCTION = "function"
@@ -87,6 +88,7 @@ class Kind(str, Enum):
     IMPORT = "import"
     MODULE = "module"
     STATEMENT = "statement"
+    MEMBERS = "members"
 
     def __str__(self) -> str:
         return self.value

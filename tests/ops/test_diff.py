@@ -261,7 +261,7 @@ def test_annotation_alone_is_for_type_checkers(made) -> None:
         ("class A:\n    def f(self): pass\n", "class A:\n    @abstractmethod\n    def f(self): pass\n", "abstract-added m:A.f"),
         ("class A(NamedTuple):\n    x: int\n", "class A(NamedTuple):\n    x: int\n    y: int\n", "class-fields m:A.y"),
         ("class A(Model):\n    x = Char(1)\n", "class A(Model):\n    x = Char(2)\n", "class-fields m:A.x"),
-        ("class E(Enum): pass\nclass A(E):\n    x = 1\n", "class E(Enum): pass\nclass A(E):\n    x = 2\n", "enum-members m:A.x"),
+        ("class E(Enum): pass\nclass A(E):\n    x = 1\n", "class E(Enum): pass\nclass A(E):\n    x = f()\n", "enum-members m:A.x"),
         ("class A:\n    __slots__ = ()\n", "class A:\n    pass\n", "slots-changed m:A.__slots__"),
         ("class A:\n    __slots__ = 'ab'\n", "class A:\n    __slots__ = 'a', 'b'\n", "slots-changed m.py:2"),
         ("class A:\n    __slots__ = 'a', 'b'\n", "class A:\n    __slots__ = 'b', 'c'\n", "slots-changed m.py:2"),

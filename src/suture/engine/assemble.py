@@ -14,9 +14,9 @@ import builtins
 from collections.abc import Iterator, Sequence
 
 from suture.engine.facts import hash_of, lines_of
-from suture.patch import Change
+from suture.patch import Change, Kind
 
-__all__ = ["CannotAssemble", "assemble"]
+__all__ = ["CannotAssemble", "assemble", "uncovered"]
 
 _GAPS = (2, 1, 0, 3)  # blank lines that may follow an addition
 _MAX_TRIES = 200
@@ -26,6 +26,14 @@ _RUNS = ast.Call | ast.Await | ast.Yield | ast.YieldFrom | ast.Subscript | ast.B
 
 class CannotAssemble(Exception):
     """Why it can't be said where a change goes; in words."""
+
+
+def uncovered(changes: Sequence[Change]) -> list[Change]:
+    """All but what is inside a class whose whole text another change has."""
+    whole = {(c.target.path, (*c.scope.classes, c.target.name)) for c in changes if c.kind is Kind.MEMBERS}
+    return [
+        c for c in changes if not any((c.target.path, c.scope.classes[:n]) in whole for n in range(1, len(c.scope.classes) + 1))
+    ]
 
 
 def assemble(text: str, changes: Sequence[Change], after: str = "") -> tuple[str, bool]:
@@ -44,7 +52,7 @@ def assemble(text: str, changes: Sequence[Change], after: str = "") -> tuple[str
         CannotAssemble: The old text isn't what the changes start from, or an addition's place can't be told.
     """
     # What objects that exist find in their class is in neither text, and there are none yet; what goes is looked up from then on.
-    changes = [c for c in changes if c.decision is None or c.decision.rule not in ("class-default", "remove")]
+    changes = [c for c in uncovered(changes) if c.decision is None or c.decision.rule not in ("class-default", "remove")]
     if any(c.decision is not None and c.decision.rule in ("fill-old", "fill-new") for c in changes):
         raise CannotAssemble("statements that fill a table change")
     lines = lines_of(text)

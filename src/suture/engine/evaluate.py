@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import copy
 import sys
 import types
@@ -26,6 +27,7 @@ from suture.engine.facts import Definition, code_at, inner_body, wrap
 from suture.engine.frames import class_space
 from suture.engine.plan import Work
 from suture.engine.rerun import Behind, absolute, with_imports
+from suture.engine.resolve import mangled
 from suture.engine.shadow import Shadows, reading_anew
 from suture.engine.values import TABLES, is_quiet
 from suture.errors import Refused
@@ -68,6 +70,7 @@ class Evaluator:
         self.ran: list[str] = []
         self.shadows = Shadows(self.pending, self.members)
         self._rest = rest
+        self._lent = contextlib.ExitStack()
 
     # ------------------------------------------------------------ additions
 
@@ -314,6 +317,52 @@ class Evaluator:
             self.ran.append(work.target)
         self._rest()
 
+    def class_of(self, work: Work, *, anew: bool) -> Any:
+        """
+        The class that a statement makes, for what is in it: a class of nobody's.
+
+        Args:
+            anew: The new statement, with all that the patch changes as it will be; else the old one, as things are.
+
+        Raises:
+            Refused: evaluation-failed.
+        """
+        source = work.after if anew else work.before
+        assert source is not None
+        shadow = self.shadows.of(work.module, work.space)
+        behind: tuple[Mapping[str, Any], Mapping[str, Any]] = {}, {}
+        if work.owner is not None:
+            behind = self.members.get(id(work.owner), {}) if anew else {}, class_space(work.owner)
+        space = _ClassSpace(*behind, shadow if anew else None)
+        try:
+            code = _statement(source, partial(reading_anew, classes=source.classes) if anew else None)
+            if anew:
+                shadow.at_hand(_names_in(source.parse()))
+            exec(code, shadow if anew else work.space, space)
+        except Exception as error:
+            raise _failed(work, error) from error
+        finally:
+            shadow.clear()
+        if anew:
+            self.ran.append(work.target)
+        self._rest()
+        return space[mangled(work.change.target.name, work.change.scope.classes)]
+
+    def gets_members(self, live: type, stand_in: type, added: Mapping[str, Any]) -> None:
+        """
+        What an enumeration will have, for the expressions that come later.
+
+        Those that are worked out again read the stand-in; to the others, which run in live namespaces, the names that are
+        new are lent, until ``take_back``.
+        """
+        self.shadows.reads_as(live, stand_in)
+        self.members.setdefault(id(live), {}).update(added)
+        self._lent.enter_context(swap.lent_to_class(live, added))
+
+    def take_back(self) -> None:
+        """What was lent to classes goes."""
+        self._lent.close()
+
     def will_be(self, work: Work, name: str, value: Any) -> None:
         """What a name holds after the commit, for the expressions that come later."""
         owner, spaces = (work.module, self.pending) if work.owner is None else (work.owner, self.members)
@@ -436,6 +485,10 @@ def _statement(source: Definition, edit: Callable[[Any], ast.stmt] | None = None
         else:
             body[0] = made
     return code_at(source.code_of(tree), source.classes)
+
+
+def _names_in(node: ast.stmt) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 def _unwrapped(source: Definition) -> str:

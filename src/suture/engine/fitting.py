@@ -17,6 +17,7 @@ from suture.engine.computing import Computing, tied
 from suture.engine.facts import Definition, equal_copy, fingerprint, same_tree
 from suture.engine.frames import class_space, lineage, space_of
 from suture.engine.inner import control, grafted, held_by_undos, same_call, undone
+from suture.engine.members import Composites, places, renew
 from suture.engine.plan import CACHES, Site, Work, acts, binds_anew, decorator_names, is_decorated_anew, is_remade, is_tied, rebinds
 from suture.engine.resolve import LRU, mangled
 from suture.engine.revert import left_behind, put_back
@@ -79,6 +80,9 @@ class Fitting(Computing, Remaking):
                 self.fit_computed(work)
         elif kind is Kind.NESTED:
             self._fit_nested(work)
+        elif kind is Kind.MEMBERS:
+            if evaluate:
+                self._renew(work)
         else:
             for site in work.sites:
                 self._fit_function(work, site, evaluate)
@@ -149,6 +153,24 @@ class Fitting(Computing, Remaking):
         if members is not None:
             self.stage.put(owner, "__protocol_attrs__", Via.TYPE_SETATTR, {*members, name})
         self.applied.caches.append(_AbcCache(owner))
+
+    def _renew(self, work: Work) -> None:
+        """Members of an enumeration, as a class that is made of either source on the side has them."""
+        live = self.resolver.raw(work)[1]
+        assert isinstance(live, type) and work.before is not None
+        self.evaluator.shadows.learn(self.stage.stores)
+        old, new = self.evaluator.class_of(work, anew=False), self.evaluator.class_of(work, anew=True)
+        made = renew(live, old, new, work, self.evaluator.shadows, self.virtual)
+        for owner, name, via, value in made.writes:
+            self.stage.put(owner, name, via, value)
+        if not made.writes:
+            work.status = "already-fixed"
+            self.already(work)
+        for finding in made.findings(work.target):
+            self.find(finding)
+        if made.bits:
+            self.applied.caches.append(Composites(live, made.bits))
+        self.evaluator.gets_members(live, new, {n: made.names[n] for n in made.added})
 
     def _fit_nested(self, work: Work) -> None:
         for site, becomes in work.nested:
@@ -383,6 +405,9 @@ class Fitting(Computing, Remaking):
         owner = work.space if work.owner is None else work.owner
         for name in (work.change.again if is_tied(work.change) else work.change.names) or (work.change.target.name,):
             yield id(owner), mangled(name, work.change.scope.classes)
+        if work.change.kind is Kind.MEMBERS:
+            live: Any = self.resolver.raw(work)[1]
+            yield from places(live)
         if work.change.kind is Kind.VALUE and work.change.before is not None:
             owner, name, _ = self.value_place(work)
             yield id(owner), name

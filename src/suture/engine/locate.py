@@ -29,6 +29,7 @@ from suture.engine.facts import (
     whole_lines,
 )
 from suture.engine.frames import class_space, qualname_of, space_of
+from suture.engine.members import is_enumeration, why_not_made_anew
 from suture.engine.plan import Site, Work, binds_anew, is_remade, is_tied, may_be_gone
 from suture.engine.resolve import Modules, Resolver, leaves, mangled
 from suture.engine.stage import Applied, Context, literal
@@ -144,6 +145,8 @@ class Locating(Context):
             self._locate_value(work)
         elif is_remade(change):
             live_class(work)
+        elif change.kind is Kind.MEMBERS:
+            self._locate_members(work)
         elif change.expect is Expect.ABSENT:
             self._expect_absent(work)
         elif change.before is None:  # in the place of what its class's decorators made
@@ -388,6 +391,30 @@ class Locating(Context):
             evidence={"expected": f"{before!r:.80}", "found": f"{live!r:.80}" if type(live) in PLAIN else type(live).__qualname__},
         )
 
+    def _locate_members(self, work: Work) -> None:
+        """An enumeration: its members are held against what the old source makes when that is made, at apply."""
+        there, live = self.resolver.raw(work) if self.resolver.reachable(work) else (False, None)
+        if not there or not is_enumeration(live):
+            hint = "the process runs another version: rebuild from the source that it was started from"
+            words = f"there is no {work.change.target.qualname} that is an enumeration"
+            raise Refused("target-missing", words, target=work.target, hint=hint)
+        assert isinstance(live, type)
+        if why := why_not_made_anew(live):
+            raise Refused("enum-members", f"its members can't be made on the side: {why}", target=work.target, hint="restart")
+        members = class_space(live)["_member_map_"]
+        for applied in reversed(self.stack):  # built from the source before that patch: this one takes its place
+            for entry in applied.undo.entries:
+                if entry.store.owner is members and entry.store.via is swap.Via.CONTENTS and self._is_as_before(work, entry):
+                    self._replace(applied)
+                    return
+
+    def _is_as_before(self, work: Work, entry: Entry) -> bool:
+        """True if this patch's old source hasn't got the members that an older patch has added."""
+        assert work.before is not None
+        names = {n for s in getattr(work.before.parse(), "body", []) for n in _names_of(s)}
+        added = entry.store.new.keys() - entry.old.keys()
+        return bool(added) and names.isdisjoint(added)
+
     def _locate_nested(self, work: Work) -> None:
         """Functions and lambdas made by a statement that isn't run again: found by their code."""
         assert work.before is not None
@@ -600,6 +627,11 @@ def _refuse_members(owner: type, work: Work) -> None:
 def _is_of_objects(field: Any) -> bool:
     """False for no field, and for the entry that a variable of the class (ClassVar) has among them."""
     return field is not None and "CLASSVAR" not in repr(getattr(field, "_field_type", ""))
+
+
+def _names_of(node: ast.stmt) -> list[str]:
+    targets = [*getattr(node, "targets", ()), *([node.target] if isinstance(node, ast.AnnAssign) else ())]
+    return [t.id for target in targets for t in ast.walk(target) if isinstance(t, ast.Name)]
 
 
 def _is_imported(node: ast.Import | ast.ImportFrom, space: Mapping[str, Any]) -> bool:

@@ -46,6 +46,12 @@ class Shadow(dict[str, Any]):
             return self._shadows.twin(self.pending[key])
         return self._shadows.twin(self.live[key])
 
+    def at_hand(self, names: Iterable[str]) -> None:
+        """Have these in it: inside a class's body the interpreter asks the dictionary itself, and not ``__missing__``."""
+        for name in (_GETTER, "__name__", *names):
+            if name == _GETTER or name in self.pending or name in self.live:
+                self[name] = self.__missing__(name)
+
 
 class Shadows:
     """
@@ -64,6 +70,7 @@ class Shadows:
         self._learned = 0
         self._real: dict[int, tuple[Any, Any]] = {}  # by id of what stands in for it: that, and what is live
         self._made: dict[int, types.FunctionType] = {}  # functions that were made in a shadow, as they are live
+        self._classes: dict[int, tuple[type, type]] = {}  # by id of a live class: it, and what is read in its place
         self._stand_ins: set[int] = set()
         self._given = False  # something of a shadow has been handed out
 
@@ -84,7 +91,7 @@ class Shadows:
     def let_go(self, rest: Callable[[], None]) -> None:
         """Drop the twins: they hold code, and who holds code is counted as being inside it."""
         self._stand_ins.clear()
-        for pile in (self._real, self._made, self._fields, self._by_space, self._by_module):
+        for pile in (self._real, self._made, self._fields, self._by_space, self._by_module, self._classes):
             while pile:
                 pile.popitem()
                 rest()
@@ -95,8 +102,14 @@ class Shadows:
         self._stand_ins.add(id(stand_in))
         self._given = True
 
+    def reads_as(self, live: type, stand_in: type) -> None:
+        """Expressions that are worked out again see *stand_in* in the place of a live class."""
+        self._classes[id(live)] = (live, stand_in)
+
     def twin(self, value: Any) -> Any:
         """A function as it will be, in the shadow of its module; other values as they are."""
+        if id(value) in self._classes:
+            return self._classes[id(value)][1]
         if type(value) is not types.FunctionType or id(value.__globals__) not in self._by_space:
             return value
         fields = self._fields.get(id(value), {})
@@ -125,7 +138,8 @@ class Shadows:
                     return self._members[id(cls)][name]
                 if name in class_space(cls):
                     break
-        return getattr(value, name)
+        found = getattr(value, name)
+        return self._classes[id(found)][1] if id(found) in self._classes else found
 
     # ------------------------------------------------------------ what comes out
 

@@ -43,6 +43,7 @@ __all__ = [
     "Via",
     "commit",
     "lent",
+    "lent_to_class",
     "moved",
     "read",
     "undo",
@@ -680,3 +681,17 @@ def lent(space: dict[str, Any], names: Mapping[str, Any]) -> Iterator[None]:
         for name, value in given.items():
             if space.get(name, ABSENT) is value:
                 del space[name]
+
+
+@contextlib.contextmanager
+def lent_to_class(owner: type, names: Mapping[str, Any]) -> Iterator[None]:
+    """The same of a class that exists: attributes that neither it nor a base of it has."""
+    given = {n: v for n, v in names.items() if all(n not in (_class_dict(c) or ()) for c in type.mro(owner))}
+    try:
+        for name, value in given.items():
+            type.__setattr__(owner, name, value)
+        yield
+    finally:
+        for name, value in given.items():
+            if _class_dict(owner).get(name, ABSENT) is value:
+                type.__delattr__(owner, name)

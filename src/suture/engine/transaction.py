@@ -356,6 +356,7 @@ class Transaction(Locating, Fitting, Accounting):
         try:
             self.fit(evaluate=True)  # once more, and in full: what was said of it before isn't said twice
         finally:
+            self.evaluator.take_back()
             self.evaluator.shadows.let_go(self.pace)
         self.findings[before:] = [f for f in self.findings[before:] if (f.severity, *f.key) not in said]
         self._stop_at_errors()

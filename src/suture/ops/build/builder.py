@@ -271,7 +271,7 @@ class _Builder:
                     if decorated is None:
                         continue
                     change = decorated
-                if change.before is not None and (change.kind is Kind.VALUE or binds_anew(change)):
+                if change.before is not None and (change.kind in (Kind.VALUE, Kind.MEMBERS) or binds_anew(change)):
                     stuck = self._follow(module, change, ripple, again, rebind)
                     found = self._stuck(module, change, stuck) if stuck else None
                     if found is not None:
@@ -407,7 +407,7 @@ class _Builder:
         exported = self._newly_exported(module) if change.target.qualname == "__all__" else []
         if exported:
             return exported
-        wave = ripple.of(module.new, change)
+        wave = ripple.of_members(module.new, change) if change.kind is Kind.MEMBERS else ripple.of(module.new, change)
         self._accept(module.new, str(change.target), wave, again, rebind, change.scope.line_after)
         return sorted(set(wave.stuck))
 

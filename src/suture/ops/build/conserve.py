@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
+from suture.engine.assemble import uncovered
 from suture.engine.plan import is_remade
 from suture.ops.build import nodes
+from suture.ops.build.nodes import is_member
 from suture.ops.build.tree import Source
 from suture.patch import Change, Finding, Kind
 
@@ -101,6 +103,8 @@ def _take(source: Source, leaves: list[_Leaf], change: Change, text: str | None,
     if text is None:
         return []
     lines = text.count("\n")
+    if change.kind is Kind.MEMBERS:
+        return _take_members(source, leaves, text, range(line, line + lines))
     found = [leaf for leaf in leaves if line <= leaf.line < line + lines]
     missing = []
     for wanted in _leaves(source, parsed(text, change.scope.classes), ()):
@@ -125,6 +129,19 @@ def _take_shape(source: Source, leaves: list[_Leaf], change: Change, text: str |
         match = next((f for f in leaves if f.what == leaf.what and line <= f.line), None)
         if match is None:
             missing.append(f"{source.path}:{line} isn't what the change of {change.target} carries: {leaf.dump[:60]}")
+        else:
+            leaves.remove(match)
+    return missing
+
+
+def _take_members(source: Source, leaves: list[_Leaf], text: str, lines: range) -> list[str]:
+    """The same of the members of an enumeration: what else its class's text has is other changes' business."""
+    missing = []
+    (node,) = parsed(text)
+    for dump in (nodes.dump(s) for s in getattr(node, "body", []) if is_member(s)):
+        match = next((f for f in leaves if f.line in lines and f.dump == dump), None)
+        if match is None:
+            missing.append(f"{source.path}:{lines.start} isn't what the change of its members carries: {dump[:60]}")
         else:
             leaves.remove(match)
     return missing
@@ -230,7 +247,7 @@ def rebuilt(old: Source, new: Source, changes: Iterable[Change]) -> str:
     """
     lines = list(old.lines)
     edits: list[tuple[int, int, int, str]] = []  # line, lines to take out, order, text
-    for change in changes:
+    for change in uncovered(list(changes)):
         after = change.after or ""
         if change.before is not None and change.kind is not Kind.IMPORT:  # one name of a line: the later import counts
             edits.append((change.scope.line_before - 1, change.before.count("\n"), 0, after))

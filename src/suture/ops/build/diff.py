@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from suture.engine.values import is_table
 from suture.errors import Refused
-from suture.ops.build import nodes, shapes
+from suture.ops.build import members, nodes, shapes
 from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.filling import can_be_filled
 from suture.ops.build.knots import Knot, left_by
@@ -67,6 +67,7 @@ class _Scope:
         often: Those that either side binds more than once.
         kind: "enum", "fields" or "" for the innermost class.
         shape: Set if the innermost class can be made anew from its fields.
+        why: Why the members of an enumeration aren't carried.
     """
 
     classes: tuple[str, ...] = ()
@@ -77,6 +78,7 @@ class _Scope:
     often: frozenset[str] = frozenset()
     kind: str = ""
     shape: shapes.Shape | None = None
+    why: str = ""
 
     def dotted(self, name: str) -> str:
         return ".".join([*self.classes, name])
@@ -255,13 +257,30 @@ class _Differ:
             scope.block if scope.block == "typing" or unsure else "",
             nodes.bound_names(old.body),
             nodes.bound_often(old.body) | nodes.bound_often(new.body),
-            "fields" if shape is not None else kind,
-            shape if not why else None,
+            kind="fields" if shape is not None else kind,
+            shape=shape if not why else None,
         )
-        self._body(old.body, new.body, inner)
+        self._body(*self._but_members(old, new, scope, inner))
         if inner.shape is not None and inner.shape.differs:
             self._made_anew(inner.shape, inner)
         self._new_attributes(old, new, inner)
+
+    def _but_members(
+        self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope, inner: _Scope
+    ) -> tuple[Sequence[ast.stmt], Sequence[ast.stmt], _Scope]:
+        """Bodies of a class; of an enumeration without the members that change, which go in together."""
+        if inner.kind != "enum" or inner.block == "typing" or not members.differ(old, new):
+            return old.body, new.body, inner
+        sure = scope.block != "conditional" or new.name not in scope.often
+        why = members.why_not(self.old, self.new, old, new) if sure else "which of its definitions is live can't be seen"
+        if why:
+            return old.body, new.body, replace(inner, why=why)
+        self._change(Kind.MEMBERS, new.name, old, new, scope, names=(new.name,))
+        for node, names in members.gone(old, new):
+            words = f"{names} is removed; it stays a member in the process"
+            hint = "nothing to do, unless something goes through all members"
+            self._say("removed-kept", _WARNING, inner, words, hint, old=node, name=names)
+        return *([s for s in side.body if not nodes.is_member(s)] for side in (old, new)), inner  # type: ignore[return-value]
 
     def _made_anew(self, shape: shapes.Shape, scope: _Scope) -> None:
         """A class whose decorators or fields change: they run again beside it; what objects that exist lack is said."""
@@ -369,7 +388,9 @@ class _Differ:
         if scope.shape is not None and code == "class-fields":
             scope.shape.takes(name)
             return
-        words = f"{word} {name} {what}: {scope.new_class.name} was made from its {word}s"
+        words = f"{word} {name} {what}: {scope.new_class.name} was made from its {word}s" + (
+            f", and {scope.why}" if scope.why else ""
+        )
         self._say(code, _ERROR, scope, words, "restart, or keep it outside the class", old=old, new=new, name=name)
 
     def _annotation(self, old: ast.stmt | None, new: ast.stmt | None, scope: _Scope, what: str) -> None:

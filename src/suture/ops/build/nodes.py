@@ -22,7 +22,7 @@ _CLOSED = (  # hold no statements that run in their own scope: most of a body
     *(ast.Break, ast.Continue),
 )
 _TYPE_ALIAS = getattr(ast, "TypeAlias", ast.AnnAssign)  # 3.12+
-ENUMS = frozenset(("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum"))
+ENUMS = frozenset(("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum", "Choices", "IntegerChoices", "TextChoices"))
 RECORDS = frozenset(("NamedTuple", "TypedDict"))
 _MODELS = frozenset(
     (
@@ -466,6 +466,11 @@ def is_field(node: ast.stmt, kind: str) -> bool:
     if not isinstance(value, ast.Call) or (names and is_dunder(names[0])):
         return False
     return kind == "model" or (kind == "fields" and last_name(value) in _FIELD_CALLS)
+
+
+def is_member(node: ast.stmt) -> bool:
+    """True for a statement in the body of an enumeration that its members are made from."""
+    return is_field(node, "enum") or (target_name(node) in ("_ignore_", "_order_", "__order__") and value_of(node) is not None)
 
 
 def methods(node: ast.ClassDef) -> Iterator[FunctionNode]:

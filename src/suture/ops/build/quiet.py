@@ -29,6 +29,7 @@ _FRESH_CALLS = frozenset(
 )
 _LOUD = (ast.Global, ast.Await, ast.AsyncFor, ast.AsyncWith, ast.ClassDef)
 _MAKERS = frozenset(("__init__", "__new__", "__post_init__"))
+_RUN_BY_CLASS = frozenset((*_MAKERS, "__init_subclass__", "__set_name__", "__hash__", "__eq__", "_generate_next_value_"))
 _BASES = frozenset(("object", "NamedTuple", "Generic", "Protocol"))
 _CLASS_DECORATORS = frozenset(("dataclass", "final", "total_ordering"))
 _Function = ast.FunctionDef | ast.Lambda
@@ -62,6 +63,29 @@ class Quiet:
         """True if *name*, as a file's top level means it, is a quiet function or class."""
         found = self._defined(source, name)
         return found is not None and self._is_quiet(found)
+
+    def makers(self, source: Source, cls: ast.ClassDef, names: Container[str], depth: int = 0) -> Iterator[tuple[bool, str]]:
+        """
+        Methods that run when a class, or an object of it, is made: its own, and those of its bases as far as the tree has them.
+
+        Yields:
+            (is it quiet, its name); (False, the base) for a base that isn't in the tree and isn't among *names*.
+        """
+        for node in cls.body:
+            if isinstance(node, ast.FunctionDef) and node.name in _RUN_BY_CLASS:
+                needs = _needs_of(node, source.imported, makes=True)
+                quiet = "" not in needs and all(self.may_call(source, n) for n in needs)
+                yield (
+                    quiet and not set(map(_last, node.decorator_list)) - {"staticmethod", "classmethod"},
+                    f"{cls.name}.{node.name}",
+                )
+        for base in cls.bases:
+            name = dotted(base)
+            found = self._defined(source, name) if name else None
+            if found is not None and isinstance(found[1], ast.ClassDef) and depth < _DEPTH:
+                yield from self.makers(found[0], found[1], names, depth + 1)
+            elif _last(base) not in names:
+                yield False, ast.unparse(base)
 
     def _is_quiet(self, start: _Defined) -> bool:
         """Follow all that it calls, then strike off what is loud, and what calls that."""
@@ -229,7 +253,7 @@ def _needs_of(function: ast.FunctionDef, modules: AbstractSet[str], *, makes: bo
     inner = {n.name: n for n in everything if isinstance(n, ast.FunctionDef) and n is not function}
     arguments = [a.arg for n in everything if isinstance(n, _Function) for a in ast.walk(n.args) if isinstance(a, ast.arg)]
     local = {*arguments, *(n.id for n in everything if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load))}
-    own = _own(function) | ({arguments[0]} if makes and arguments else set())
+    own = _own(function) | ({arguments[0], *_made_by_base(function)} if makes and arguments else set())
     asked = _Asked(local, inner)
     todo: list[ast.AST] = list(function.body)
     entered: set[str] = set()
@@ -264,10 +288,10 @@ def _only_wraps(decorator: ast.expr) -> bool:
 
 
 def _is_inherited(function: ast.expr) -> bool:
-    """``super().__init__``, ``object.__new__``"""
+    """``super().__init__``, ``object.__new__``, ``str.__new__``"""
     if not isinstance(function, ast.Attribute) or function.attr not in _MAKERS:
         return False
-    return _last(function.value) in ("super", "object")
+    return _last(function.value) in ("super", "object", "int", "str", "float", "bytes", "tuple")
 
 
 def _own(function: ast.FunctionDef) -> set[str]:
@@ -282,6 +306,13 @@ def _own(function: ast.FunctionDef) -> set[str]:
     others = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)} - made.keys()
     arguments = {a.arg for n in ast.walk(function) if isinstance(n, _Function) for a in ast.walk(n.args) if isinstance(a, ast.arg)}
     return {name for name, fresh in made.items() if fresh} - others - arguments
+
+
+def _made_by_base(function: ast.FunctionDef) -> Iterator[str]:
+    """Names of what a ``__new__`` has from the ``__new__`` of a base."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _is_inherited(node.value.func):
+            yield from (t.id for t in node.targets if isinstance(t, ast.Name))
 
 
 def _is_fresh(value: ast.expr | None) -> bool:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from suture.engine.values import is_table
-from suture.ops.build import nodes
+from suture.ops.build import members, nodes
 from suture.ops.build.diff import rule_for
 from suture.ops.build.filling import can_be_filled
 from suture.ops.build.knots import Knot, Knots
@@ -128,6 +129,9 @@ class Ripple:
 
     def _follow(self, wave: Wave, todo: list[tuple[Source, tuple[str, ...], str]]) -> Wave:
         seen = {(s.path, c, n) for s, c, n in todo}
+        return self._spread(wave, todo, seen)
+
+    def _spread(self, wave: Wave, todo: list[tuple[Source, tuple[str, ...], str]], seen: set[Key]) -> Wave:
         for home, classes, name in todo:  # grows while it is walked
             if not classes:
                 wave.rebind[home.path, (), name] = self._readers.of_name(home.module, name)[1]
@@ -139,6 +143,35 @@ class Ripple:
         for knot, names in wave.knots.items():
             wave.stuck += self._renamed(knot, names, wave)
         return wave
+
+    def of_members(self, source: Source, change: Change) -> Wave:
+        """Follow an enumeration whose members change: who went through all of them, or made something of another value."""
+        wave = Wave()
+        classes, name = change.scope.classes, change.target.name
+        old, new = self._class(self._old.source(source.path), (*classes, name)), self._class(source, (*classes, name))
+        assert old is not None and new is not None
+        other = members.renumbered(old, new, self._lineage(source))
+        known = members.names(old) | members.names(new)
+        todo: list[tuple[Source, tuple[str, ...], str]] = []
+        for unit in self._reading(source, classes, name):
+            means = partial(self._is_read, unit, home=source, classes=classes, name=name)
+            if unit.node is new or not any(members.uses(p, means, known, other) for p in unit.parts):
+                continue
+            place = f"{unit.source.path}:{unit.node.lineno}"
+            if other and any(members.uses(p, means, known, other) and not members.uses(p, means, known, ()) for p in unit.parts):
+                wave.stuck.append(f"{place} (made of the value of a member, which may change: {', '.join(sorted(other)[:5])})")
+            elif self._is_added(unit):
+                wave.acted.append(f"{place} (which is new, and made while the new members aren't there yet)")
+            else:
+                todo += [(unit.source, key[1], key[2]) for key in self._take(unit, source, classes, name, wave)]
+        return self._spread(wave, todo, {(s.path, c, n) for s, c, n in todo})
+
+    def _is_added(self, unit: _Unit) -> bool:
+        """True for a statement that the patch adds: it's run in the live module, where the members aren't yet."""
+        mine = self._mine.get((unit.source.path, unit.classes, _name_of(unit.node)))
+        if mine is not None:
+            return mine.before is None
+        return isinstance(unit.node, ast.ClassDef | ast.Assign | ast.AnnAssign) and self._twin(unit, "") is None
 
     # ------------------------------------------------------------ one reader
 
@@ -265,22 +298,25 @@ class Ripple:
                     yield unit
 
     def _reads(self, unit: _Unit, part: ast.AST, home: Source, classes: tuple[str, ...], name: str) -> bool:
-        for node in nodes.running([part]):
-            if _reads_all(node) and unit.source is home and unit.classes == classes:
+        return any(self._is_read(unit, node, home, classes, name) for node in nodes.running([part]))
+
+    def _is_read(self, unit: _Unit, node: ast.AST, home: Source, classes: tuple[str, ...], name: str) -> bool:
+        """True for a node that reads the name."""
+        if _reads_all(node) and unit.source is home and unit.classes == classes:
+            return True
+        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
+            if unit.source is home and unit.classes == classes:
                 return True
-            if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
-                if unit.source is home and unit.classes == classes:
-                    return True
-                if not classes and unit.source is home and not self._bound_in_class(unit, name):
-                    return True
-            if not classes and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-                if (node.id, unit.source.path) in self._takers(home, name) and not self._bound_in_class(unit, node.id):
-                    return True
-            if isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load):
-                if classes and self._is_class(unit, node.value, f"{home.module}.{'.'.join(classes)}", name):
-                    return True
-                if not classes and self._readers.means(unit.source, node) == f"{home.module}.{name}":
-                    return True
+            if not classes and unit.source is home and not self._bound_in_class(unit, name):
+                return True
+        if not classes and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            if (node.id, unit.source.path) in self._takers(home, name) and not self._bound_in_class(unit, node.id):
+                return True
+        if isinstance(node, ast.Attribute) and node.attr == name and isinstance(node.ctx, ast.Load):
+            if classes and self._is_class(unit, node.value, f"{home.module}.{'.'.join(classes)}", name):
+                return True
+            if not classes and self._readers.means(unit.source, node) == f"{home.module}.{name}":
+                return True
         return False
 
     def _is_class(self, unit: _Unit, node: ast.expr, wanted: str, name: str) -> bool:

@@ -49,7 +49,7 @@ def stale(old: Tree, new: Tree, changes: Sequence[Change], findings: Iterable[Fi
     said = _lines(findings)
     changes = [c for c in changes if c.kind is not Kind.MODULE]
     for change in changes:  # worked out again, with the new code
-        if change.kind is Kind.VALUE and change.decision is not None and change.before:
+        if change.before and (change.kind is Kind.MEMBERS or (change.kind is Kind.VALUE and change.decision is not None)):
             first = change.scope.line_before
             said[change.target.path].update(range(first, first + change.before.count("\n")))
         elif change.decision is not None and change.decision.rule == "again-old":
