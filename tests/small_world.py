@@ -18,6 +18,7 @@ from suture.engine import census, frames, pace, walk
 PACKAGES = {"_pytest", "attr", "attrs", "coverage", "execnet", "hypothesis", "pluggy", "pytest", "sortedcontainers", "xdist"}
 PACKAGES |= {"conftest", "iniconfig", "measured", "packaging", "pygments", "pythons", "small_world", "tomli"}
 SKIP = sys.stdlib_module_names - {"__main__"} | PACKAGES
+THERE = frozenset(sys.modules) - {"__main__"}  # plugins of all kinds, before the first test has made anything
 
 _all_roots = walk.module_roots
 
@@ -32,7 +33,8 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def roots() -> list[tuple[str, object]]:
     """Those that the tests make: their own modules lead to all of their framework, by fixtures and strategies."""
-    return [root for root in _all_roots() if root[0].partition(".")[0] not in SKIP and not root[0].startswith("test_")]
+    made = (root for root in _all_roots() if root[0] not in THERE and not root[0].startswith("test_"))
+    return [root for root in made if root[0].partition(".")[0] not in SKIP]
 
 
 def ours(frame: types.FrameType) -> bool:
