@@ -12,6 +12,7 @@ is counted, and said.
 from __future__ import annotations
 
 import functools
+import importlib.machinery
 import io
 import linecache
 import os
@@ -36,7 +37,9 @@ MAX_TEXT = 1024 * 1024  # bytes of a file that is looked at
 MAX_ALL = 16 * 1024 * 1024  # of all of them
 MANY = 6  # that came about the same way and get a finding each
 MAX_PLACES = 20
+_STRIDE = 32  # names between two rests
 _READ_BYTES = 64 * 1024
+_COMPILED = tuple(importlib.machinery.EXTENSION_SUFFIXES)  # nothing in them runs at import that was written in Python
 _MISSING = object()
 _CLASS_MAKERS = ("__prepare__", "__new__", "__init__")
 _OBJECT_MAKERS = ("__new__", "__init__", "__post_init__")
@@ -173,11 +176,18 @@ def _holders(marks: Marks, rest: Rest) -> list[_Holder]:
     roots: list[tuple[str, dict[str, Any]]] = walk.module_roots()  # type: ignore[assignment]
     held: dict[str, list[str]] = {}
     for name, space in roots:
-        for key, value in list(space.items()):
+        for turn, (key, value) in enumerate(list(space.items()), 1):
+            if not turn % _STRIDE:
+                rest()
             kind = type(value)
             if id(kind) not in known:
                 known[id(kind)] = (kind, kind in _FUNCTIONS or issubclass(kind, type) or marks.knows(kind))
-            if (known[id(kind)][1] or id(value) in marks.objects) and type(key) is str and marks.matters(value):
+            if kind is types.FunctionType or not known[id(kind)][1]:
+                if id(value) not in marks.objects and id(value) not in marks.given:
+                    continue
+            elif not marks.matters(value):
+                continue
+            if type(key) is str:
                 held.setdefault(name, []).append(key)
         rest()
     above = {p for name in held for p in _above(name)}
@@ -185,7 +195,9 @@ def _holders(marks: Marks, rest: Rest) -> list[_Holder]:
     out = []
     for name, space in roots:
         words = list(held.get(name, ()))
-        for key, value in list(space.items()):
+        for turn, (key, value) in enumerate(list(space.items()), 1):
+            if not turn % _STRIDE:
+                rest()
             if issubclass(type(value), types.ModuleType) and type(key) is str and id(space_of(value)) in spaces:
                 words.append(key)
         if words:
@@ -282,7 +294,7 @@ def outside(marks: Marks, judged: Iterable[str], changed: frozenset[str] | None,
         seen.add(id(holder.space))
         text = _text_of(holder.space, rest) if left > 0 else None
         if text is None:
-            if type(holder.space.get("__file__")) is str:
+            if type(file := holder.space.get("__file__")) is str and not file.endswith(_COMPILED):
                 unread.append(holder.name)
             continue
         left -= len(text)

@@ -8,6 +8,7 @@ lambdas; runs none of it.
 
 from __future__ import annotations
 
+import io
 import keyword
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -20,8 +21,12 @@ Rest = Callable[[], None]
 _TOKEN = re.compile(
     r"#.*|[rbuftRBUFT]{0,2}('''|\"\"\"|'|\")|[^\W\d]\w*|\d[\w.]*|:=|->|[=!<>]=|(?:\*\*|//|>>|<<|[-+*/%&|^@])=|\\\n|[^\s]"
 )
+# What can keep a line of a function's body from ending.
+_QUIET = re.compile(r"#.*|('''|\"\"\"|'|\")|[()\[\]{}]|\\\n")
 _ENDS = {quote: re.compile(rf"(?:[^\\]|\\.)*?{quote}", re.DOTALL) for quote in ("'", '"', "'''", '"""')}
-_PLAIN = frozenset("'\"()[]{}\\")  # a line of a function's body without these is over at its end
+_ODD = re.compile(r"['\"#\\]")  # a line without these has nothing but brackets that matters in a function's body
+_BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
+_STRIDE = 4  # lines between two rests
 _NO_LINE = ("", "")
 
 
@@ -54,7 +59,7 @@ def uses(text: str, words: Iterable[str], rest: Rest, *, main: bool) -> Iterator
     Args:
         text: With LF.
         words: Names that matter.
-        rest: Called a line.
+        rest: Called every few lines.
         main: It's the program's own file: its main block has run.
     """
     sought = frozenset(words)
@@ -75,11 +80,9 @@ def _scan(text: str, reader: _Reader, rest: Rest) -> Iterator[tuple[str, str, in
     """
     indents = [0]
     depth, quote, goes_on = 0, "", False
-    at = number = 0
-    while at < len(text):
-        stop = text.find("\n", at) + 1 or len(text)
-        line, at, number = text[at:stop], stop, number + 1
-        rest()
+    for number, line in enumerate(io.StringIO(text), 1):
+        if not number % _STRIDE:
+            rest()
         place = 0
         if quote:
             end = _ENDS[quote].match(line)
@@ -88,19 +91,23 @@ def _scan(text: str, reader: _Reader, rest: Rest) -> Iterator[tuple[str, str, in
             quote, place = "", end.end()
         elif not depth and not goes_on:
             bare = line.lstrip(" \t\f")
-            if not bare.strip() or bare[0] == "#":
+            if not bare or bare[0] in "#\n":
                 continue
-            indent = len(line[: len(line) - len(bare)].expandtabs())
-            if indent > indents[-1]:
+            indent = len(line) - len(bare)
+            if indent and "\t" in line:
+                indent = len(line[:indent].expandtabs())
+            if indent > indents[-1] and not reader.in_function:
                 indents.append(indent)
                 yield "indent", "", number
-            while indent < indents[-1]:
+            while indent < indents[-1] and not (reader.in_function and indent > indents[-2]):
                 indents.pop()
                 yield "dedent", "", number
         silent, goes_on = reader.in_function, False
-        if silent and not depth and not place and _PLAIN.isdisjoint(line):
+        if silent and not place and _ODD.search(line) is None:
+            depth = max(0, depth + sum(map(line.count, "([{")) - sum(map(line.count, ")]}")))
             continue
-        while (token := _TOKEN.search(line, place)) is not None:
+        find = _QUIET.search if silent else _TOKEN.search
+        while (token := find(line, place)) is not None:
             word, place = token[0], token.end()
             if token[1]:
                 end = _ENDS[token[1]].match(line, place)
@@ -116,7 +123,8 @@ def _scan(text: str, reader: _Reader, rest: Rest) -> Iterator[tuple[str, str, in
             elif word[0] == "\\":
                 goes_on = True
                 continue
-            depth = max(0, depth + (word in ("(", "[", "{")) - (word in (")", "]", "}")))
+            if word in _BRACKETS:
+                depth = max(0, depth + _BRACKETS[word])
             if not silent:
                 yield "word", word, number
         if not (depth or quote or goes_on or silent):
