@@ -82,6 +82,20 @@ def test_what_was_imported_is_said(world: Any, monkeypatch: pytest.MonkeyPatch) 
     assert f"imported {fresh.stem}" in note.message
 
 
+@pytest.mark.parametrize("hook", ["def __init_subclass__(cls):\n        TABLE.append(cls)", "x = 1", "meta"])
+def test_hooks_that_the_making_of_a_class_ran_are_said(world: Any, hook: str) -> None:
+    """What a base's hook or a metaclass has entered somewhere outlives a revert: the note names it."""
+    text = "TABLE = []\nclass M(type):\n    def __init__(cls, *a):\n        TABLE.append(cls)\n"
+    text += "class B(metaclass=M):\n    x = 1\n" if hook == "meta" else f"class B:\n    {hook}\n"
+    m = world.module(text)
+    had = len(m.TABLE)
+    report = applied(world.patch(text + "class C(B):\n    pass\n"))
+    (note,) = [f for f in report.findings if f.code == "evaluated"]
+    assert ("stays after a revert" in note.message) == (hook != "x = 1") == (len(m.TABLE) > had)
+    assert suture.revert(report.patch_id).ok
+    assert not hasattr(m, "C")
+
+
 @pytest.mark.parametrize(
     ("added", "raised"),
     [

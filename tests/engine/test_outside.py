@@ -284,6 +284,7 @@ def test_modules_of_the_tree_are_the_builders(made: Callable[..., Patch], tmp_pa
     assert "outside_inner" in patch.judged
 
 
+@pytest.mark.whole_world
 def test_a_test_of_the_tree_is_looked_at(made: Callable[..., Patch], tmp_path: Path) -> None:
     """The builder leaves tests out; one that is loaded is outside."""
     for side in ("old", "new"):

@@ -24,7 +24,7 @@ from typing import Any
 
 from suture.engine import swap
 from suture.engine.facts import Definition, code_at, inner_body, wrap
-from suture.engine.frames import class_space
+from suture.engine.frames import class_space, lineage, qualname_of
 from suture.engine.plan import Work
 from suture.engine.rerun import Behind, absolute, with_imports
 from suture.engine.resolve import mangled
@@ -35,6 +35,7 @@ from suture.errors import Refused
 __all__ = ["Evaluator"]
 
 _UNSET = object()
+_QUIET_HOUSES = frozenset((None, "abc", "enum", "typing"))  # None: builtins; their hooks enter classes nowhere
 
 
 class _ClassSpace(dict[str, Any]):
@@ -91,6 +92,8 @@ class Evaluator:
             raise _failed(work, error) from error
         imported = sorted(set(sys.modules) - modules)
         words = f"{work.target}" + (f" imported {', '.join(imported[:8])}" if imported else "")
+        if hooks := sorted({hook for _, value in made if issubclass(type(value), type) for hook in _hooks_of(value)}):
+            words += f" (and {', '.join(hooks)}: what that has entered somewhere stays after a revert)"
         self.ran.append(words)
         self._rest()
         return made
@@ -485,6 +488,21 @@ def _statement(source: Definition, edit: Callable[[Any], ast.stmt] | None = None
         else:
             body[0] = made
     return code_at(source.code_of(tree), source.classes)
+
+
+def _hooks_of(cls: type) -> Iterator[str]:
+    """What of a program's own has run when a class was made: its bases' ``__init_subclass__``, its metaclass."""
+    for base in lineage(cls)[1:]:
+        if "__init_subclass__" in class_space(base) and _house(base) not in _QUIET_HOUSES:
+            yield f"{qualname_of(base)}.__init_subclass__"
+    for meta in lineage(type(cls)):
+        if _house(meta) not in _QUIET_HOUSES and not {"__new__", "__init__"}.isdisjoint(class_space(meta)):
+            yield f"metaclass {qualname_of(meta)}"
+
+
+def _house(cls: type) -> Any:
+    """Module of a class; None for those of C, which have a getter for it."""
+    return module if type(module := class_space(cls).get("__module__")) is str else None
 
 
 def _names_in(node: ast.stmt) -> set[str]:
