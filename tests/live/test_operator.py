@@ -102,6 +102,7 @@ def test_one_story(service: Service, tmp_path: Path) -> None:
     assert {r["peer_uid"] for r in records} == {os.geteuid()}
     assert [r["patch"] for r in records if "patch" in r][0].encode() == service.patch.read_bytes()
     assert len(service.suture("log", "-n", "2", "--json").json["records"]) == 2
+    assert [line.split()[2:5] for line in service.suture("log", "-n", "2").out.splitlines()[1:]] == verbs
     assert sorted(os.listdir(tmp_path)) == ["app.py", "fix", "fix.suture", "program.py"]  # no verb left a file behind
 
 
@@ -217,9 +218,9 @@ def test_dropped_on_purpose(service: Service) -> None:
     status = service.suture("status", "--service", "game")
     patch_id = service.suture("ps", "--json").json["processes"][0]["patches"][0]
     assert status.code == 1
-    assert f"if it was dropped on purpose: suture revert {patch_id} --service game" in " ".join(status.out.split())
+    assert f"-> apply again; or not wanted: suture revert {patch_id} --service game\n" in status.out
     one = service.suture("revert", "fix", "--pid", late[0].pid)
-    assert (one.code, "patch-unknown" in one.err) == (1, True)
+    assert (one.code, "patch-unknown" in one.err, "by --service" in " ".join(one.err.split())) == (1, True, True)
     assert service.suture("status", "--service", "game").code == 1
     dropped = service.suture("revert", "fix", "--service", "game")
     assert (dropped.code, dropped.out.startswith(f"dropped  {patch_id}  live in none of 2")) == (0, True), dropped

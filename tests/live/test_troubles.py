@@ -68,7 +68,7 @@ def test_stopped_process(service: Service) -> None:
     assert [(t["pid"], t["code"]) for t in said.json["troubles"]] == [(stopped.pid, "no-answer")]
     words = service.suture("apply", service.patch, "--service", "game")
     assert words.code == 1
-    assert f"Without those: suture apply FILE --pid {here.pid}" in " ".join(words.words.split())
+    assert f"\nWithout those: suture apply FILE --pid={here.pid}\n" in words.words
     assert service.suture("apply", service.patch, "--pid", here.pid).code == 0
     back = service.suture("revert", "fix", "--service", "game", "--json")
     assert (back.code, back.state(), here.ask("words()")) == (1, {here.pid: "not asked"}, NEWS)
@@ -78,6 +78,25 @@ def test_stopped_process(service: Service) -> None:
     stopped.kill(signal.SIGCONT)
     assert service.suture("apply", service.patch, "--service", "game").code == 0
     assert (stopped.ask("words()"), here.ask("words()")) == (NEWS, NEWS)
+
+
+def test_socket_that_was_removed(service: Service) -> None:
+    """Until it binds again it can't be asked: that's said, and nothing goes in beside it."""
+    gone, here = service.start(2)
+    gone.ask("setattr(sys.modules['suture.agent.boot'].server(), '_heartbeat_s', 3600)")
+    assert service.suture("ps").code == 0  # and sleeps that long from now on
+    os.unlink(name(service, gone))
+    for argv in (["ps"], ["status"], ["plan", service.patch], ["apply", service.patch, "--service", "game"]):
+        said = service.suture(*argv)
+        assert (said.code, f"! pid {gone.pid} game: the file of its socket was removed" in said.words) == (1, True), said
+        assert "(socket-gone)" in said.words
+    assert [p.ask("words()") for p in (gone, here)] == [OLDS] * 2
+    assert service.suture("apply", service.patch, "--pid", here.pid).code == 0
+    assert "0 services as asked, 1 differs" in service.suture("status").out
+    gone.ask("setattr(sys.modules['suture.agent.boot'].server(), '_heartbeat_s', 0.1)")
+    gone.ask("sys.modules['suture.agent.boot'].server()._wake_up()")
+    until(lambda: service.entry(gone.pid))
+    assert service.suture("apply", service.patch, "--service", "game").code == 0
 
 
 def test_sockets_that_are_none(service: Service) -> None:

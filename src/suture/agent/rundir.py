@@ -17,12 +17,12 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from suture.errors import Denied
 from suture.record import record
 
-__all__ = ["Address", "Entry", "Identity", "choose", "entries", "everybodys", "identity", "name_of", "places", "sweep"]
+__all__ = ["Address", "Entry", "Identity", "choose", "entries", "everybodys", "identity", "lost", "name_of", "places", "sweep"]
 
 MAX_PATH = 104 if sys.platform == "darwin" else 108  # bytes of sun_path, its closing zero included
 _NAME = re.compile(r"([A-Za-z0-9_-]{0,40})\.(\d{1,10})\.(\d{1,20})\.(\d{1,20})\.sock")
@@ -235,6 +235,23 @@ def entries(folder: str) -> list[Entry]:
     here = _namespace()
     out = [Entry(f"{folder}/{name}", service, who, _state(who, here)) for name, service, who in filter(None, map(_parsed, names))]
     return sorted(out, key=lambda e: (e.identity.pid, e.path))
+
+
+def lost(folders: Iterable[str]) -> list[Entry]:
+    """Agents of this machine that listen on sockets in *folders* whose files are gone: a cleaner or a log-out removed them."""
+    found = []
+    try:
+        with open("/proc/net/unix", "rb") as file:
+            rows = [line.split(None, 7) for line in file.read().splitlines()]
+    except OSError:
+        return []
+    here, wanted = _namespace(), set(folders)
+    for row in rows:
+        path = os.fsdecode(row[7]) if len(row) == 8 and row[3] == b"00010000" else ""  # somebody accepts there
+        folder, _, name = path.rpartition("/")
+        if folder in wanted and (parsed := _parsed(name)) and _state(parsed[2], here) == "here" and not os.path.lexists(path):
+            found.append(Entry(path, parsed[1], parsed[2], "here"))
+    return found
 
 
 def _parsed(name: str) -> tuple[str, str, Identity] | None:

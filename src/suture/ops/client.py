@@ -31,6 +31,7 @@ CONNECT_S = 15.0  # an agent that is at work for somebody else answers behind th
 AGAIN_S = 0.5  # for one that hangs up or isn't listening at the moment
 ANSWER_S = 120.0  # a big patch in a busy process
 _MOST_AT_ONCE = 64
+_MOMENT_S = 0.1
 
 
 class Lost(Exception):
@@ -231,7 +232,7 @@ def _connect(entry: rundir.Entry, version: str) -> Agent | Exception:
             if entry.state == "here" and _is_stopped(entry.identity.pid):
                 raise _Stopped("it is stopped")
             return Agent(entry, version)
-        except (Lost, ConnectionError) as error:
+        except (Lost, ConnectionError, BlockingIOError) as error:
             if entry.state == "elsewhere" or time.monotonic() >= limit:
                 return error
         except (OSError, SutureError) as error:
@@ -260,9 +261,25 @@ def find(choice: Choice, version: str) -> tuple[list[Agent], list[Trouble]]:
                 agents.append(found)
             else:
                 found.close()
+    troubles += [_unreachable(e) for e in _lost() if choice.perhaps(e)]
     if agents:
         troubles += _missing(choice, agents, troubles)
     return sorted(agents, key=lambda a: a.pid), troubles
+
+
+def _lost() -> list[rundir.Entry]:
+    """Agents whose sockets' files are gone, and stay so: one that ends takes its file away a moment before."""
+    found = rundir.lost(folders())
+    if found:
+        time.sleep(_MOMENT_S)
+        still = {entry.path for entry in rundir.lost(folders())}
+        found = [entry for entry in found if entry.path in still]
+    return found
+
+
+def _unreachable(entry: rundir.Entry) -> Trouble:
+    words = "the file of its socket was removed (a cleaner of temporary files, a log-out)"
+    return Trouble(entry.identity.pid, entry.service, "socket-gone", words, "it binds again within seconds; ask again")
 
 
 def _is_stopped(pid: int) -> bool:
@@ -313,8 +330,11 @@ def _trouble(entry: rundir.Entry, error: Exception) -> Trouble | None:
     if isinstance(error, _Stopped):
         hint = f"kill -CONT {pid}, if nobody is debugging it; then ask again"
         return Trouble(pid, service, "no-answer", "it is stopped (SIGSTOP, or a debugger)", hint)
-    if isinstance(error, TimeoutError) or number == errno.EAGAIN:  # the latter: so many wait already that no more can
-        hint = "a long C call holds its GIL, or it has much to do: ask again"
+    if number == errno.EAGAIN:
+        hint = "it is at work for somebody (a large patch), or it hangs: ask again"
+        return Trouble(pid, service, "no-answer", f"so many wait at its socket that no more can{where}", hint)
+    if isinstance(error, TimeoutError):
+        hint = "another operator's large patch is being prepared there, or a long C call holds its GIL: ask again"
         return Trouble(pid, service, "no-answer", f"it didn't answer in {CONNECT_S:g} s{where}", hint)
     return Trouble(pid, service, "no-answer", f"{error}{where}", "see its log (logger `suture`)")
 

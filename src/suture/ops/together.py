@@ -124,6 +124,8 @@ def revert(
     if outcome.seats and not outcome.dropped and len(outcome.having("not live")) == len(outcome.seats):
         for seat in outcome.seats:  # nobody has it: a name that was mistyped isn't a success
             seat.state = "refused"
+            if seat.error is not None and not drop:
+                seat.error["hint"] += "; a service that has lost it is told to do without by --service"
     return outcome
 
 

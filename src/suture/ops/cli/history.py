@@ -19,10 +19,10 @@ def journal_lines(data: bytes) -> Lines:
     return lines_of(data)
 
 
-def log(rows: Sequence[dict[str, Any]], torn: int, troubles: Sequence[Trouble]) -> str:
+def log(rows: Sequence[dict[str, Any]], torn: int, troubles: Sequence[Trouble], last: int) -> str:
     """One line for what came of each commit and revert, or was refused, oldest first; --json has all."""
     table: list[tuple[str, ...]] = [("time (UTC)", "verb", "patch", "state", "service", "pid", "by")]
-    for row in _ended(rows):
+    for row in list(_ended(rows))[-last:]:
         who = row.get("peer_login_uid")
         by = f"uid {row.get('peer_uid', '?')}" + (f" (login {who})" if who not in (None, row.get("peer_uid")) else "")
         cells = [row.get(k, "") for k in ("verb", "patch_id", "state", "service", "pid")]

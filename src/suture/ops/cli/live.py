@@ -26,6 +26,7 @@ from suture.patch import MAX_BYTES, Patch, load
 __all__ = ["VERBS", "Show", "asked_for", "choosing", "head", "nobody", "print_json"]
 
 OK, NO, MIXED, USAGE = 0, 1, 2, 64
+_RECORDS_A_LINE = 3  # of the journal: prepared, intended, done
 
 
 def choosing(parser: argparse.ArgumentParser, *, must: bool) -> None:
@@ -264,7 +265,7 @@ class Log:
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add what the verb takes."""
-        parser.add_argument("-n", "--last", type=int, default=50, metavar="N", help="records a process writes to; default 50")
+        parser.add_argument("-n", "--last", type=int, default=50, metavar="N", help="lines (--json: records); default 50")
         choosing(parser, must=False)
 
     def run(self, args: argparse.Namespace) -> int:
@@ -275,7 +276,8 @@ class Log:
                 return nobody(args, troubles)
             for agent in agents:
                 try:
-                    answer, body = agent.ask(wire.Log, last=max(1, args.last))
+                    last = max(1, args.last) * (1 if args.json else _RECORDS_A_LINE)
+                    answer, body = agent.ask(wire.Log, last=last)
                     journals.setdefault(answer.path, history.journal_lines(body))
                 except SutureError as error:
                     troubles.append(Trouble(agent.pid, agent.hello.service, error.code, error.message, error.hint))
@@ -287,7 +289,7 @@ class Log:
         if args.json:
             print_json(head(args, code, troubles) | {"files": sorted(journals), "torn": torn, "records": rows})
         else:
-            print(history.log(rows, torn, troubles), end="")
+            print(history.log(rows, torn, troubles, max(1, args.last)), end="")
         return code
 
 

@@ -37,6 +37,13 @@ def wrap(text: str, first: str = "", then: str = "  ") -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=then, break_on_hyphens=False) or [first.rstrip()]
 
 
+def _command(text: str) -> Iterator[str]:
+    """A command that goes over the end of the line as a shell takes it; what belongs together stays so."""
+    lines = textwrap.wrap(text.replace("--pid ", "--pid="), WIDTH - 2, subsequent_indent="  ", break_on_hyphens=False)
+    yield from (f"{line} \\" for line in lines[:-1])
+    yield lines[-1]
+
+
 def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """A table: columns as wide as they need, the last one cut at 80."""
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]) - 1)]
@@ -118,6 +125,9 @@ def _outcome(found: Outcome, troubles: Sequence[Trouble], patch: Patch | None, a
     yield from _calls(found)
     yield from of_troubles(troubles)
     yield from wrap(_ending(found, asked))
+    if others := found.having("not asked"):
+        again = "apply FILE" if found.verb == "apply" else f"revert {found.patch_id}"
+        yield from _command(f"Without those: suture {again} " + " ".join(f"--pid {s.agent.pid}" for s in others))
 
 
 def _name(found: Outcome, patch: Patch | None) -> str:
@@ -213,13 +223,13 @@ def _findings(found: Outcome) -> Iterator[str]:
 
 def _errors(found: Outcome) -> Iterator[str]:
     """Why processes said no without a report; what several say alike, once."""
-    said: dict[tuple[str, str, str], list[str]] = {}
+    said: dict[tuple[str, str, str, str], list[str]] = {}
     for seat in found.seats:
         if (error := seat.error) is not None:
-            said.setdefault((error["message"], error["code"], error["hint"]), []).append(str(seat.agent.pid))
-    for (message, code, hint), pids in list(said.items())[:_MOST_ERRORS]:
+            said.setdefault((error["target"], error["message"], error["code"], error["hint"]), []).append(str(seat.agent.pid))
+    for (target, message, code, hint), pids in list(said.items())[:_MOST_ERRORS]:
         who = f"{', '.join(pids[:8])}{' ...' if len(pids) > 8 else ''}"
-        yield from wrap(f"! pid {who}: {message} ({code})")
+        yield from wrap(f"! pid {who}: {target + ': ' if target else ''}{message} ({code})")
         yield from wrap(hint, "  -> ", "     ") if hint else ()
     if len(said) > _MOST_ERRORS:
         yield f"  ... and {len(said) - _MOST_ERRORS} more (--json has all)"
@@ -246,10 +256,6 @@ def _ending(found: Outcome, asked: str) -> str:
         return f"Ends with these processes.  Undo: suture revert {short} {asked}"
     if code == 0:
         return "; ".join(_gone(found))
-    if code == 1 and (others := found.having("not asked")):
-        pids = " ".join(f"--pid {s.agent.pid}" for s in others)
-        again = "apply FILE" if found.verb == "apply" else f"revert {short}"
-        return f"Nothing was changed in any process.  Without those: suture {again} {pids}"
     if code == 1:
         if had := len(found.having("live again")):
             return f"It is live wherever it was: {had} had gone back, and have it again"
@@ -339,7 +345,7 @@ class Services:
             if facts.pid in self._outlived:
                 patch_id, had = self._outlived[facts.pid]
                 words = f"{_from(facts)}: {patch_id} was live in {count(had, 'process')}, all ended; without it: OLD CODE"
-                hint = f"apply it again; if it was dropped on purpose: suture revert {patch_id} --service {service or '...'}"
+                hint = f"apply again; or not wanted: suture revert {patch_id} --service {service or '...'}"
                 yield _remark(service, facts.pid, "without-patch", words, hint)
             if facts.failure:
                 yield _remark(service, facts.pid, "agent-fault", facts.failure, "see the program's log (logger `suture`)")
@@ -429,7 +435,7 @@ class Services:
             yield from wrap(f"! {remark['service']}  pid {remark['pid']}: {remark['message']}")
             yield from wrap(remark["hint"], "  -> ", "     ")
         yield from of_troubles(self._troubles)
-        differing = {r["service"] for r in self._remarks}
+        differing = {r["service"] for r in self._remarks} | {t.service for t in self._troubles if t.running}
         good, bad = len(self._services.keys() - differing), len(differing)
         yield f"{count(good, 'service')} as asked" + (f", {bad} differ{'s' * (bad == 1)}" if bad else "")
 
