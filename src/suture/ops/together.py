@@ -233,7 +233,8 @@ def _who_has_it(outcome: Outcome, stop: Stop) -> bool:
         outcome.asked_id = meant[0]
     for seat in outcome.seats:
         fact = facts.get(id(seat))
-        if fact is not None and not seat.state and not (fact.failure or {*meant} & {*fact.patches}):
+        # One that is held may have it in a moment, one with a failure can't tell: both are asked.
+        if fact is not None and not seat.state and not (fact.holder or fact.failure or {*meant} & {*fact.patches}):
             seat.state = "not live"
     if len(meant) == 1:
         return True
@@ -242,7 +243,7 @@ def _who_has_it(outcome: Outcome, stop: Stop) -> bool:
         words = f"{how_many} live patch of these processes is called {name!r}; live: {there}"
         seat.error = _word("patch-unknown", words, "give the id that apply reported" if live else "see what was done: suture log")
         seat.state = "refused" if meant else seat.state
-    return not meant and bool([s for s in outcome.seats if not s.state])  # who can't tell (no engine, say) is asked
+    return not meant and bool([s for s in outcome.seats if not s.state])
 
 
 def _word(code: str, message: str, hint: str) -> dict[str, str]:
