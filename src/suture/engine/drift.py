@@ -329,10 +329,13 @@ class _Comparing:
     # ------------------------------------------------------------ values
 
     def _of_enum(self, space: Mapping[str, Any], name: str, live: Sequence[Any]) -> Sequence[Any]:
-        """An enumeration keeps its literals in its members."""
+        """An enumeration keeps its literals in its members: what each holds now, and held before each of the patches."""
         members = space.get("_member_map_")
         member = members.get(name) if type(members) is dict else None
-        return live if member is None else [attributes(member).get("_value_", ABSENT)]
+        if member is None:
+            return live
+        own = attributes(member)
+        return list(self.unwound.values(own, "_value_", own.get("_value_", ABSENT)))
 
     def _value(self, possible: Sequence[Bound], live: Sequence[Any], absent: bool, ordinary: bool, told: bool) -> Verdict | None:
         """A name that a literal is bound to; *told*: nothing but this text decides what becomes of it."""
