@@ -32,7 +32,7 @@ ENGINE = [
     {"__init__", "facts", "frames", "hooks", "own", "versions", "pieces", "sources"},
     {"pace"},
     {"swap", "plan", "fit", "walk", "assemble"},
-    {"resolve", "census", "values", "bound"},
+    {"resolve", "census", "values", "bound", "bases"},
     {"shadow"},
     {"evaluate"},
     {"stage", "members"},

@@ -332,7 +332,10 @@ class _Comparing:
         """An enumeration keeps its literals in its members."""
         members = space.get("_member_map_")
         member = members.get(name) if type(members) is dict else None
-        return live if member is None else [attributes(member).get("_value_", ABSENT)]
+        if member is None:
+            return live
+        own = attributes(member)
+        return list(self.unwound.values(own, "_value_", own.get("_value_", ABSENT)))
 
     def _value(self, possible: Sequence[Bound], live: Sequence[Any], absent: bool, ordinary: bool, told: bool) -> Verdict | None:
         """A name that a literal is bound to; *told*: nothing but this text decides what becomes of it."""

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from suture.ops.build import nodes
 from suture.ops.build.nodes import FunctionNode
 
-__all__ = ["lacking"]
+__all__ = ["MAKERS", "lacking", "self_names"]
 
-_MAKERS = frozenset(("__init__", "__new__", "__post_init__", "__attrs_post_init__", "__setstate__"))
+MAKERS = frozenset(("__init__", "__new__", "__post_init__", "__attrs_post_init__", "__setstate__"))
 
 
 def lacking(
@@ -34,16 +34,16 @@ def lacking(
     """
     had = set(nodes.bound_names(old.body))
     for ancestor in (old, *lineage.ancestors(new)):
-        had |= {n for m in nodes.methods(ancestor) for n in _self_names(m, ast.Store)}
+        had |= {n for m in nodes.methods(ancestor) for n in self_names(m, ast.Store)}
         had |= nodes.bound_names(ancestor.body) if ancestor is not old else set()
-    makers = [m for m in nodes.methods(new) if m.name in _MAKERS]
-    fresh = {n for m in makers for n in _self_names(m, ast.Store)} - had - nodes.bound_names(new.body)
+    makers = [m for m in nodes.methods(new) if m.name in MAKERS]
+    fresh = {n for m in makers for n in self_names(m, ast.Store)} - had - nodes.bound_names(new.body)
     given: set[str] = set()
     for method in changed if fresh else ():
-        if method.name in _MAKERS:
+        if method.name in MAKERS:
             continue
         missing = []
-        for name in sorted((fresh - given) & set(_self_names(method, ast.Load)) - set(_asked_for(method))):
+        for name in sorted((fresh - given) & set(self_names(method, ast.Load)) - set(_asked_for(method))):
             made = _first_value(makers, name, frozenset(had))
             if made is None:
                 missing.append(name)
@@ -54,7 +54,7 @@ def lacking(
             yield method, missing[0], None
 
 
-def _self_names(method: FunctionNode, context: type[ast.expr_context]) -> Iterator[str]:
+def self_names(method: FunctionNode, context: type[ast.expr_context]) -> Iterator[str]:
     """Attributes of the first parameter that a method stores or reads."""
     args = method.args.posonlyargs + method.args.args
     if not args:
