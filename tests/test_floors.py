@@ -34,7 +34,7 @@ ENGINE = [
     {"__init__", "facts", "frames", "hooks", "own", "versions", "pieces", "sources", "uses"},
     {"pace"},
     {"swap", "plan", "fit", "walk", "assemble"},
-    {"resolve", "census", "outside", "values", "bound"},
+    {"resolve", "census", "outside", "values", "bound", "bases"},
     {"shadow", "rerun"},
     {"evaluate"},
     {"stage", "members"},

@@ -78,7 +78,7 @@ class Kind(str, Enum):
     FUNCTION: one ``def`` (module or class level).  NESTED: a statement that differs only inside the functions and lambdas
     it makes.  CLASS: a whole class, added.  VALUE: an assignment.  IMPORT: an import, added.
     MODULE: a whole module, added.  STATEMENT: a top-level statement that is run once, at apply.
-    MEMBERS: the class statement of an enumeration, for its members alone.
+    MEMBERS: the class statement of an enumeration, for its members alone.  BASES: a class statement, for its bases alone.
     """
 
     FUNCTION = "function"
@@ -89,6 +89,7 @@ class Kind(str, Enum):
     MODULE = "module"
     STATEMENT = "statement"
     MEMBERS = "members"
+    BASES = "bases"
 
     def __str__(self) -> str:
         return self.value

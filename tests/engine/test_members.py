@@ -124,3 +124,17 @@ def test_readers_and_additions_see_the_members_that_will_be(world: Any) -> None:
     assert suture.revert(report.patch_id).ok
     assert module.ALL is listed == [module.C.A, module.C.B]
     assert not hasattr(module.C, "D")
+
+
+def test_a_member_that_is_removed_stays_and_is_named(world: Any) -> None:
+    """Its place is behind what it stood behind; by name, by value and in a loop it is there."""
+    module = world.module(OLD)
+    gone = module.C.A
+    patch = world.patch({"m": HEAD + "class C(enum.Enum):\n    B = 2\n    D = 3\n"})
+    assert [(f.code, f.target.rpartition(":")[2]) for f in patch.remarks] == [("removed-kept", "C.A")]
+    report = suture.apply(patch)
+    assert report.ok, report.words()
+    assert [m.name for m in module.C] == ["A", "B", "D"]
+    assert module.C.A is module.C(1) is module.C["A"] is gone
+    assert suture.revert(report.patch_id).ok
+    assert [m.name for m in module.C] == ["A", "B"]

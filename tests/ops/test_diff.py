@@ -249,7 +249,7 @@ def test_annotation_alone_is_for_type_checkers(made) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "code"),
     [
-        ("class A(B): pass\n", "class A(C): pass\n", "class-shape m:A"),
+        ("class A(B): pass\n", "class A(C[int]): pass\n", "class-shape m:A"),
         ("class A(metaclass=M): pass\n", "class A: pass\n", "class-shape m:A"),
         ("class A: pass\n", "@d\nclass A: pass\n", "class-shape m:A"),
         ("class A: pass\n", "class A:\n    def __init_subclass__(cls): pass\n", "class-shape m:A.__init_subclass__"),

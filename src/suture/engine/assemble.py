@@ -30,7 +30,7 @@ class CannotAssemble(Exception):
 
 def uncovered(changes: Sequence[Change]) -> list[Change]:
     """All but what is inside a class whose whole text another change has."""
-    whole = {(c.target.path, (*c.scope.classes, c.target.name)) for c in changes if c.kind is Kind.MEMBERS}
+    whole = {(c.target.path, (*c.scope.classes, c.target.name)) for c in changes if c.kind in (Kind.MEMBERS, Kind.BASES)}
     return [
         c for c in changes if not any((c.target.path, c.scope.classes[:n]) in whole for n in range(1, len(c.scope.classes) + 1))
     ]

@@ -6,16 +6,19 @@ Writes nothing; without evaluating (for a plan) or in full.
 
 from __future__ import annotations
 
+import abc
 import ast
 import sys
 import types
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 from suture.engine import fit, frames, swap, walk
+from suture.engine.bases import abstract_below, below, header, named, why_not
 from suture.engine.computing import Computing, tied
 from suture.engine.facts import Definition, equal_copy, fingerprint, same_tree
-from suture.engine.frames import class_space, lineage, space_of
+from suture.engine.frames import class_space, lineage, qualname_of, space_of
 from suture.engine.inner import control, grafted, held_by_undos, same_call, undone
 from suture.engine.members import Composites, places, renew
 from suture.engine.plan import CACHES, Site, Work, acts, binds_anew, decorator_names, is_decorated_anew, is_remade, is_tied, rebinds
@@ -35,6 +38,8 @@ class Fitting(Computing, Remaking):
 
     values: dict[tuple[int, int], Any]
     stranded: list[tuple[str, types.FunctionType]]
+    rebased: dict[int, tuple[type, ...]]  # new bases, by id of the class
+    remade: dict[int, tuple[type, Work]]  # classes that get other bases or methods, by id
 
     def fit(self, *, evaluate: bool) -> None:
         """Work out every store.  Called twice: without evaluating (plan and apply), and in full (apply)."""
@@ -42,6 +47,7 @@ class Fitting(Computing, Remaking):
         self.stage = Stage("now")
         self.applied.caches, self.applied.codes = [], []
         self.old, self.old_at, self.extra, self.copies = [], {}, [], {}
+        self.rebased, self.remade = {}, {}
         self._take_place()
         self.tied = tied(self.works)
         for work in self.works:
@@ -54,6 +60,9 @@ class Fitting(Computing, Remaking):
             self.pace()
         if evaluate:
             self.remake()
+        self._settle_abstract()
+        if self.rebased and evaluate:
+            self.applied.caches.append(_AbcCache(*self._abstract_classes()))
         written = {id(s.owner) for s in self.stage.stores if s.name == "__code__"}
         for path, function in self.stranded:
             if id(function) not in written:
@@ -83,6 +92,8 @@ class Fitting(Computing, Remaking):
         elif kind is Kind.MEMBERS:
             if evaluate:
                 self._renew(work)
+        elif kind is Kind.BASES:
+            self._fit_bases(work, evaluate)
         else:
             for site in work.sites:
                 self._fit_function(work, site, evaluate)
@@ -94,6 +105,7 @@ class Fitting(Computing, Remaking):
             if work.owner is not None:
                 self.stage.put(work.owner, name, Via.TYPE_SETATTR, value)
                 self._protocol(work.owner, name)
+                self.remade.setdefault(id(work.owner), (work.owner, work))
                 continue
             self.stage.put(work.space, name, Via.SETITEM, value)
             for place in work.change.rebind:
@@ -139,6 +151,7 @@ class Fitting(Computing, Remaking):
             self.already(work)
         elif any(name in class_space(base) for base in lineage(owner)[1:]):
             self.stage.put(owner, name, Via.TYPE_SETATTR, ABSENT)
+            self.remade.setdefault(id(owner), (owner, work))
         else:
             work.status = "kept"
             words = f"{name} is removed, and its class inherits none; it stays in the process"
@@ -171,6 +184,61 @@ class Fitting(Computing, Remaking):
         if made.bits:
             self.applied.caches.append(Composites(live, made.bits))
         self.evaluator.gets_members(live, new, {n: made.names[n] for n in made.added})
+
+    def _fit_bases(self, work: Work, evaluate: bool) -> None:
+        """Give a class other bases; those that the patch itself adds are there only when it's evaluated."""
+        live: Any = self.resolver.raw(work)[1]
+        node = work.after.parse()
+        becomes = named(node, work.space)
+        if evaluate:
+            becomes = tuple(self.evaluator.expression(work, base) for base in header(node)) or (object,)
+        if becomes is None:
+            return
+        if why := why_not(live, becomes, self.rebased):
+            hint = "restart, or decide `replace`: a class that is made anew (objects that exist keep the old one)"
+            raise Refused("class-shape", f"its bases can't change in place: {why}", target=work.target, hint=hint)
+        self.stage.put(live, "__bases__", Via.TYPE_SETATTR, becomes)
+        self.rebased[id(live)] = becomes
+        self.remade.setdefault(id(live), (live, work))
+        if evaluate:
+            names = ", ".join(b.__name__ for b in becomes)
+            words = (
+                f"its bases are {names}, for objects and subclasses that exist too; a single dispatch that has seen it may remember"
+            )
+            self.find(Finding("bases-changed", Severity.NOTE, work.target, words))
+
+    def _abstract_classes(self) -> Iterator[type]:
+        """All there are: each may remember what is one of it."""
+        for cls in below(object):
+            self.pace()
+            if issubclass(type(cls), abc.ABCMeta):
+                yield cls
+
+    def _settle_abstract(self) -> None:
+        """Which methods are abstract in classes that get other bases or methods, and in those below them."""
+        members: dict[int, dict[str, Any]] = {}
+        for store in self.stage.stores:
+            if store.via is Via.TYPE_SETATTR:
+                members.setdefault(id(store.owner), {})[store.name] = store.new
+        known: dict[int, frozenset[str]] = {}
+        done: set[int] = set()
+        for cls, work in self.remade.values():
+            if not issubclass(type(cls), abc.ABCMeta):
+                continue
+            before = {id(c): names for c, names in abstract_below(cls, {}, {}, {})}
+            for one, names in abstract_below(cls, self.rebased, members, known):
+                self.pace()
+                had = class_space(one).get("__abstractmethods__", frozenset())
+                if id(one) in done or had == names or before.get(id(one), had) != had:  # the last: somebody has set it otherwise
+                    continue
+                done.add(id(one))
+                self.stage.put(one, "__abstractmethods__", Via.TYPE_SETATTR, names)
+                if one is not cls and names - had:
+                    where = f"{class_space(one).get('__module__')}:{qualname_of(one)}"
+                    words = f"{where} lacks {', '.join(sorted(names - had))}: no more objects can be made of it"
+                    self.find(
+                        Finding("abstract-added", Severity.WARNING, work.target, words, "give it the method in the same patch")
+                    )
 
     def _fit_nested(self, work: Work) -> None:
         for site, becomes in work.nested:
@@ -430,16 +498,17 @@ class Fitting(Computing, Remaking):
 
 
 class _AbcCache:
-    """Answers of ``isinstance`` that an abstract class remembers; looks like any cache."""
+    """Answers of ``isinstance`` that abstract classes remember; looks like any cache, and keeps none of them alive."""
 
-    def __init__(self, owner: type) -> None:
-        self.owner = owner
+    def __init__(self, *owners: type) -> None:
+        self.owners = [weakref.ref(o) for o in owners]
 
     def cache_clear(self) -> None:
         """Forget them."""
         import _abc  # type: ignore[import-not-found]
 
-        _abc._reset_caches(self.owner)
+        for owner in filter(None, (o() for o in self.owners)):
+            _abc._reset_caches(owner)
 
     def cache_info(self) -> types.SimpleNamespace:
         """Their number isn't to be had."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from suture.engine import imports, swap
+from suture.engine.bases import named
 from suture.engine.facts import (
     PATCH_MARK,
     PLAIN,
@@ -147,6 +148,8 @@ class Locating(Context):
             live_class(work)
         elif change.kind is Kind.MEMBERS:
             self._locate_members(work)
+        elif change.kind is Kind.BASES:
+            self._locate_bases(work)
         elif change.expect is Expect.ABSENT:
             self._expect_absent(work)
         elif change.before is None:  # in the place of what its class's decorators made
@@ -232,6 +235,8 @@ class Locating(Context):
             return bool(entries) and all(e is not None and e[1].old is ABSENT for e in entries)
         if change.kind is Kind.NESTED:
             return bool(work.nested)
+        if change.kind is Kind.BASES:
+            return self._entry(self.resolver.raw(work)[1], "__bases__", self.replaces) is not None
         found = self._original(work)
         if found is None or found[0] not in self.replaces:
             return False
@@ -407,6 +412,32 @@ class Locating(Context):
                 if entry.store.owner is members and entry.store.via is swap.Via.CONTENTS and self._is_as_before(work, entry):
                     self._replace(applied)
                     return
+
+    def _locate_bases(self, work: Work) -> None:
+        """A class whose bases change: they must be those that the old source names."""
+        assert work.before is not None
+        there, live = self.resolver.raw(work) if self.resolver.reachable(work) else (False, None)
+        if not there or not issubclass(type(live), type):
+            hint = "the process runs another version: rebuild from the source that it was started from"
+            words = f"there is no class {work.change.target.qualname}"
+            raise Refused("target-missing", words, target=work.target, hint=hint)
+        old, new = (named(d.parse(), work.space) for d in (work.before, work.after))
+        now = _bases(live)
+        if _same(now, old):
+            return
+        if _same(now, new):
+            self.unless_replaced.append((work, None))
+            return
+        found = self._entry(live, "__bases__", reversed(self.stack))
+        if found is not None and _same(found[1].old, old):
+            self._replace(found[0])
+            return
+        raise Refused(
+            "conflict",
+            f"it comes from {_listed(now)}, and not from what the source names that this patch was built from",
+            target=work.target,
+            hint="rebuild from what the process runs",
+        )
 
     def _is_as_before(self, work: Work, entry: Entry) -> bool:
         """True if this patch's old source hasn't got the members that an older patch has added."""
@@ -627,6 +658,14 @@ def _refuse_members(owner: type, work: Work) -> None:
 def _is_of_objects(field: Any) -> bool:
     """False for no field, and for the entry that a variable of the class (ClassVar) has among them."""
     return field is not None and "CLASSVAR" not in repr(getattr(field, "_field_type", ""))
+
+
+def _same(a: Sequence[type] | None, b: Sequence[type] | None) -> bool:
+    return a is not None and b is not None and len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
+
+
+def _listed(classes: Sequence[type]) -> str:
+    return ", ".join(map(qualname_of, classes))
 
 
 def _names_of(node: ast.stmt) -> list[str]:

@@ -178,11 +178,12 @@ class Undo:
 
 
 _class_dict = type.__dict__["__dict__"].__get__
+_class_bases = type.__dict__["__bases__"].__get__  # type: ignore[attr-defined]
 # Collections start inside allocations on 3.10 and 3.11, and run finalisers; later they start between bytecodes only.
 _GC_RUNS_INSIDE = sys.version_info < (3, 12)
 CLEARS_VERSION = frozenset(("__code__", "__defaults__", "__kwdefaults__"))  # of a function, 3.13+: calls are slower then
 _AUDITED = CLEARS_VERSION
-_AUDITED_OF_CLASS = frozenset(("__doc__", "__module__", "__name__", "__qualname__"))
+_AUDITED_OF_CLASS = frozenset(("__bases__", "__doc__", "__module__", "__name__", "__qualname__"))
 # Of a class, 3.14+: the one name forgets what had been worked out of the other.
 _KEPT_AS = {"__annotate__": "__annotate_func__"} if sys.version_info >= (3, 14) else {}
 _TRIES = 3
@@ -206,6 +207,8 @@ def read(owner: Any, name: Any, via: Via) -> Any:
 
 def _reader(owner: Any, name: Any, via: Via) -> Sequence[Any]:
     """A function of C and its arguments."""
+    if via is Via.TYPE_SETATTR and name == "__bases__":
+        return _class_bases, owner
     if via is Via.TYPE_SETATTR:
         return types.MappingProxyType.get, _class_dict(owner), _KEPT_AS.get(name, name), ABSENT
     if via is Via.SETITEM:
@@ -415,6 +418,8 @@ class _Call:
         except BaseException as error:
             if begun and not taken.done:
                 _put_back(list(zip(self._stores, self._old, strict=True)))
+            if isinstance(error, TypeError) and any(s.name == "__bases__" for s in self._stores):
+                raise moved() from error  # a class that came since the look has no order of bases then
             if begun or not isinstance(error, ZeroDivisionError):
                 raise
             if quiet is not None and quiet.inside():

@@ -373,6 +373,9 @@ class Transaction(Locating, Fitting, Accounting):
         quiet = swap.Quiet([*self.old, control_function.__code__], extra)
         hooked = hooks.audit_hook_present()
         stage = self.stage
+        if hooked and any(s.name == "__bases__" for s in stage.stores):
+            words = "a Python audit hook would run between the change of a class's bases and the rest"
+            raise Refused("class-shape", words, target=self.patch_id, hint="restart, or leave the change of bases out")
         self.pace()
         ready = swap.Prepared(stage.stores, stage.guards, into=self.applied.undo, copies=self.copies, rest=self.pace)
         alone = self._stands_alone()

@@ -1,6 +1,30 @@
 import abc
 
 
-class P(abc.ABC):
+class Plugin(abc.ABC):
+    @abc.abstractmethod
+    def run(self): ...
+
     @abc.abstractmethod
     def stop(self): ...
+
+
+class Half(Plugin):
+    def run(self):
+        return 1
+
+
+class Full(Plugin):
+    def run(self):
+        return 1
+
+    def stop(self):
+        return 2
+
+
+class Open(Plugin):
+    def run(self):
+        return 3
+
+    def stop(self):
+        return 4

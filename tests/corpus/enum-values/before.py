@@ -4,7 +4,6 @@ import enum
 class Level(enum.Enum):
     LOW = 1
     HIGH = 2
-    OLD = 9
 
     @classmethod
     def highest(cls):

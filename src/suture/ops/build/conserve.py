@@ -105,6 +105,12 @@ def _take(source: Source, leaves: list[_Leaf], change: Change, text: str | None,
     lines = text.count("\n")
     if change.kind is Kind.MEMBERS:
         return _take_members(source, leaves, text, range(line, line + lines))
+    if change.kind is Kind.BASES:
+        head = next((f for f in leaves if f.line == line and f.opens[-1:] == (change.target.name,)), None)
+        if head is None:
+            return [f"{source.path}:{line} isn't the class whose bases change: {change.target}"]
+        leaves.remove(head)
+        return []
     found = [leaf for leaf in leaves if line <= leaf.line < line + lines]
     missing = []
     for wanted in _leaves(source, parsed(text, change.scope.classes), ()):

@@ -12,13 +12,14 @@ block ran can't be seen from here.
 from __future__ import annotations
 
 import ast
+import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from suture.engine.values import is_table
 from suture.errors import Refused
-from suture.ops.build import members, nodes, shapes
+from suture.ops.build import members, nodes, rebasing, shapes
 from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.filling import can_be_filled
 from suture.ops.build.knots import Knot, left_by
@@ -242,9 +243,9 @@ class _Differ:
         shape = shapes.shape_of(self.old, old, self.new, new, kind) if not scope.block else None
         why = shapes.stands_in_the_way(shape) if shape is not None else ""
         if differ and (shape is None or why or differ != ["decorators"]):
-            words = f"{', '.join(differ)} of class {new.name} change" + (f"; {why}" if why else "")
-            self._say("class-shape", _ERROR, scope, words, "restart, or add a new class", old=old, new=new, name=new.name)
-            return
+            if not self._shape_changes(old, new, differ, scope, why):
+                return
+            shape = None
         if self._others(old, scope):
             words = f"class {new.name} is defined more than once: which one is live can't be seen"
             self._say("redefined", _ERROR, scope, words, "restart", old=old, new=new, name=new.name)
@@ -264,6 +265,57 @@ class _Differ:
         if inner.shape is not None and inner.shape.differs:
             self._made_anew(inner.shape, inner)
         self._new_attributes(old, new, inner)
+
+    def _shape_changes(self, old: ast.ClassDef, new: ast.ClassDef, shape: Sequence[str], scope: _Scope, because: str) -> bool:
+        """What becomes of the head of a class; False if its body has no say any more."""
+        target = f"{self.new.module}:{scope.dotted(new.name)}"
+        why = f"{', '.join(shape)} of class {new.name} change" + (f"; {because}" if because else "")
+        chosen = self._chosen("class-shape", target, new, old)
+        if chosen is not None and chosen.rule == "skip":
+            # Only its head: what is inside is compared on its own.
+            head = copy.copy(new)
+            head.body, head.end_lineno = [], new.body[0].lineno - 1 if new.body[0].lineno > new.lineno else new.lineno
+            was = copy.copy(old)
+            was.body, was.end_lineno = [], old.body[0].lineno - 1 if old.body[0].lineno > old.lineno else old.lineno
+            self._decided(scope, chosen, was, head, f"{why}, and the class stays as it was made")
+            return True
+        if chosen is not None and not (scope.classes or scope.block or new.name in scope.often):
+            decision = Decision("rebind", "person", chosen.why)
+            self._change(Kind.CLASS, new.name, old, new, scope, names=(new.name,), decision=decision)
+            words = (
+                f"replace: {new.name} is made anew, and the name bound to it; objects and subclasses that exist keep the old one"
+            )
+            self._say("rebound", _WARNING, scope, words, "see who holds it", name=new.name, place=new)
+            return False
+        no = rebasing.why_not(old, new, (self.lineage.kind(old), self.lineage.kind(new))) if list(shape) == ["bases"] else "."
+        if scope.block == "typing" or (scope.block and new.name in scope.often):
+            no = "which of its definitions is live can't be seen"
+        if no:
+            words = why + (f": {no}" if no != "." else "")
+            hint = f"decide ({FILE}: `{target} = replace` or `skip`), restart, or add a new class"
+            self._say("class-shape", _ERROR, scope, words, hint, old=old, new=new, name=new.name)
+            return False
+        self._rebase(old, new, scope)
+        return True
+
+    def _rebase(self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope) -> None:
+        """Other bases for the class that is there, and what objects that exist lack of them."""
+        self._change(Kind.BASES, new.name, old, new, scope, names=(new.name,))
+        if rebasing.from_object(old) or rebasing.from_object(new):
+            words = f"{new.name} comes from object alone on one side: up to Python 3.14 its bases can't change in place"
+            hint = f"for those decide ({FILE}: `{self.new.module}:{scope.dotted(new.name)} = replace`), or restart"
+            self._say("class-shape", _WARNING, scope, words, hint, name=new.name, place=new)
+        for name, base, method in rebasing.lacked(((self.old, old), (self.new, new))):
+            hint = f"give {base} a default ({name} = ...), or read it with getattr(self, {name!r}, ...)"
+            reads = f"what {method.name} reads, self.{name}" if method is not None else ""
+            words = f"{base} is a base now, and its __init__ sets {reads}: objects that exist lack it"
+            if method is None:
+                words, hint = (
+                    f"{base} is a base now, and what its __init__ sets isn't seen: objects that exist lack that",
+                    "see what it sets",
+                )
+            severity = _ERROR if method is not None else _WARNING
+            self._say("new-attribute", severity, scope, words, hint, name=new.name, place=new)
 
     def _but_members(
         self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope, inner: _Scope
@@ -506,9 +558,10 @@ class _Differ:
         name = node.name
         bound = nodes.bound_names(scope.new_class.body) if scope.new_class is not None else frozenset()
         if "abstractmethod" in nodes.decorators(node):
-            words, hint = f"abstract {name} is added", "restart: subclasses that exist lack it"
-            self._say("abstract-added", _ERROR, scope, words, hint, new=node, name=name)
-        elif scope.shape is not None and scope.shape.differs and name in scope.shape.made:
+            words = f"abstract {name} is added: objects that exist may lack it, and no more are made of classes that do"
+            hint = "give it to its subclasses in the same patch"
+            self._say("abstract-added", _WARNING, scope, words, hint, name=name, place=node)
+        if scope.shape is not None and scope.shape.differs and name in scope.shape.made:
             self._change(Kind.FUNCTION, name, None, node, scope, slot=nodes.slot(node), names=(name,), expect=Expect.LIVE)
         elif name == "__eq__" and scope.new_class is not None and not {"__hash__"} & (bound | scope.bound):
             indent, text = " " * node.col_offset, "__hash__ = None"

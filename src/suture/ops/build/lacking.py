@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from suture.ops.build import nodes
 from suture.ops.build.nodes import FunctionNode
 
-__all__ = ["first_value", "lacking", "self_names"]
+__all__ = ["MAKERS", "first_value", "lacking", "self_names"]
 
-_MAKERS = frozenset(("__init__", "__new__", "__post_init__", "__attrs_post_init__", "__setstate__"))
+MAKERS = frozenset(("__init__", "__new__", "__post_init__", "__attrs_post_init__", "__setstate__"))
 
 
 def lacking(
@@ -36,11 +36,11 @@ def lacking(
     for ancestor in (old, *lineage.ancestors(new)):
         had |= {n for m in nodes.methods(ancestor) for n in self_names(m, ast.Store)}
         had |= nodes.bound_names(ancestor.body) if ancestor is not old else set()
-    makers = [m for m in nodes.methods(new) if m.name in _MAKERS]
+    makers = [m for m in nodes.methods(new) if m.name in MAKERS]
     fresh = {n for m in makers for n in self_names(m, ast.Store)} - had - nodes.bound_names(new.body)
     given: set[str] = set()
     for method in changed if fresh else ():
-        if method.name in _MAKERS:
+        if method.name in MAKERS:
             continue
         missing = []
         for name in sorted((fresh - given) & set(self_names(method, ast.Load)) - set(_asked_for(method))):

@@ -111,6 +111,18 @@ class Quiet:
         self._known.update((n, n not in loud) for n in callees)
         return self._known[start[1]]
 
+    def family(self, source: Source, cls: ast.ClassDef) -> tuple[list[tuple[Source, ast.ClassDef]], list[str]]:
+        """A class's ancestors, itself first, as far as the tree has them; and the names of those that it hasn't."""
+        found, unknown = [(source, cls)], []
+        for home, node in found:  # grows while it is walked
+            for base in node.bases:
+                other = self._defined(home, dotted(base)) if dotted(base) else None
+                if other is None or not isinstance(other[1], ast.ClassDef):
+                    unknown.append(ast.unparse(base))
+                elif all(other[1] is not n for _, n in found):
+                    found.append((other[0], other[1]))
+        return found, unknown
+
     # ------------------------------------------------------------ what a name is
 
     def _defined(self, source: Source, name: str, depth: int = 0) -> _Defined | None:
@@ -129,7 +141,7 @@ class Quiet:
             found = self._in_module(base, f"{alias.name}.{rest}".rstrip("."), depth)
             return found or (self._in_module(f"{base}.{alias.name}", rest, depth) if rest else None)
         if isinstance(node, ast.Import):
-            (alias,) = (a for a in node.names if (a.asname or a.name.partition(".")[0]) == first)
+            alias, *_ = (a for a in node.names if (a.asname or a.name.partition(".")[0]) == first)  # `import a, a.b`
             whole = f"{alias.name}.{rest}" if alias.asname else name
             module, _, last = whole.rpartition(".")
             return self._in_module(module, last, depth)
