@@ -49,11 +49,9 @@ _LOADED = (  # what the engine needs, each after what it imports itself
     *("ast", "tokenize", "textwrap", "linecache", "inspect", "json"),
     *("suture.record", "suture.patch", "suture.report", "suture.difference"),
     *(f"suture.engine.{n}" for n in ("own", "hooks", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk")),
-    *(f"suture.engine.{n}" for n in ("resolve", "assemble", "census", "pieces", "bound", "values", "shadow", "evaluate", "stage")),
-    *(
-        f"suture.engine.{n}"
-        for n in ("imports", "inner", "carried", "revert", "locate", "uses", "outside", "account", "mirror", "fitting")
-    ),
+    *(f"suture.engine.{n}" for n in ("resolve", "assemble", "census", "pieces", "bound", "values", "bases", "rerun", "shadow")),
+    *(f"suture.engine.{n}" for n in ("evaluate", "stage", "members", "computing", "transplant", "imports", "inner", "carried")),
+    *(f"suture.engine.{n}" for n in ("revert", "locate", "uses", "outside", "account", "mirror", "fitting")),
     *(f"suture.engine.{n}" for n in ("transaction", "unwound", "witness", "sources", "drift", "process")),
     *("concurrent.futures", "suture.hotfix", "suture.soon"),
 )

@@ -105,8 +105,9 @@ def test_a_closure_that_cannot_follow_stays_whole(world: Any, case: str) -> None
 def test_parameters_of_a_closure_that_change(world: Any) -> None:
     """Its defaults were computed when it was made: it stays old; so does one whose place in the text is gone."""
     m = world.module(
-        "def make(a):\n    def inner(x):\n        return a + x\n    def gone():\n        return a\n    return inner, gone\nheld, other = make(1)\n"
+        "def make(a):\n    def inner(x):\n        return a + x\n    def gone():\n        return a\n    return inner, gone\nbox = []\n"
     )
+    m.box.extend(m.make(1))
     report = suture.apply(
         world.replace(
             ("def inner(x):\n        return a + x", "def inner(x, y=5):\n        return a + x + y"),
@@ -117,7 +118,23 @@ def test_parameters_of_a_closure_that_change(world: Any) -> None:
     reasons = sorted(f.message.rpartition(": ")[2] for f in report.findings if f.code == "closures-left")
     assert len(reasons) == 2
     assert reasons[0].startswith("its parameters") and reasons[1].startswith("the new source has no function")
-    assert (m.held(3), m.other(), m.make(1)[0](3)) == (4, 1, 9)
+    held, other = m.box
+    assert (held(3), other(), m.make(1)[0](3)) == (4, 1, 9)
+
+
+def test_closures_that_the_module_makes_are_made_anew(world: Any) -> None:
+    """What several names at the top level hold is worked out again with the function that makes them."""
+    text = "def make(a):\n    def inner(x):\n        return a + x\n    return inner, a\nheld, other = make(1)\n"
+    m = world.module(text)
+    had = m.held
+    report = suture.apply(
+        world.patch(text.replace("def inner(x):\n        return a + x", "def inner(x, y=5):\n        return a + x + y"))
+    )
+    assert report.ok, report.words()
+    assert (m.held(3), m.other, had(3)) == (9, 1, 4)
+    assert "closures-left" in codes(report)
+    assert suture.revert(report.patch_id).ok
+    assert m.held is had
 
 
 def test_lambdas_on_one_line_that_cannot_be_told_apart(world: Any) -> None:

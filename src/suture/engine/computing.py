@@ -14,7 +14,7 @@ from typing import Any
 
 from suture.engine import swap
 from suture.engine.bound import shown
-from suture.engine.facts import alike
+from suture.engine.facts import alike, fingerprint
 from suture.engine.frames import space_of
 from suture.engine.plan import Work, is_tied
 from suture.engine.stage import Context, literal
@@ -132,7 +132,8 @@ class Computing(Context):
         if live is not ABSENT and was is ABSENT and not same(live, made):
             words = f"adds {name}, but the process has something of that name, or another branch was taken at import"
             raise Refused("already-defined", words, target=target, hint="rename it in the fix, or set it in a hotfix file")
-        if live is not ABSENT and not same(live, was) and not same(live, made) and _is_told(was, name, work):
+        unlike = live is not ABSENT and not same(live, was) and not same(live, made) and not _same_code(live, was)
+        if unlike and _is_told(was, name, work):
             if type(live) not in TABLES or type(was) is not type(live) or type(made) is not type(live):
                 raise _changed(work, was, live, name)
         if type(live) in TABLES and type(was) is type(made) is type(live):
@@ -270,6 +271,11 @@ _BY_HAND = "set it by hand in a hotfix file, or rebuild from what the process ru
 def _is_told(was: Any, name: str, work: Work) -> bool:
     """True if a live object can be held against one that its source makes: by content, or as there is only one."""
     return type(was) in COMPARED or isinstance(was, types.ModuleType | type | types.FunctionType | types.BuiltinFunctionType)
+
+
+def _same_code(live: Any, was: Any) -> bool:
+    """True for two functions of one code: each run of what makes them makes another."""
+    return type(live) is type(was) is types.FunctionType and fingerprint(live.__code__) == fingerprint(was.__code__)
 
 
 def _fills(filler: Work, work: Work) -> bool:

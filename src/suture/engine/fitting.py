@@ -195,7 +195,7 @@ class Fitting(Computing, Remaking):
         if becomes is None:
             return
         if why := why_not(live, becomes, self.rebased):
-            hint = "restart, or decide `replace`: a class that is made anew (objects that exist keep the old one)"
+            hint = "restart, or add a new class beside it"
             raise Refused("class-shape", f"its bases can't change in place: {why}", target=work.target, hint=hint)
         self.stage.put(live, "__bases__", Via.TYPE_SETATTR, becomes)
         self.rebased[id(live)] = becomes

@@ -29,7 +29,6 @@ FILE = "suture.decisions"
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "top-level-statement": ("run-once", "skip"),  # run it at apply, for good; leave it
     "decorators-changed": ("replace", "skip"),  # make it anew with its new decorators, whatever they do; leave it as it is
-    "class-shape": ("replace", "skip"),  # bind the name to a class that is made anew; leave the class as it was made
     "value-changed": ("evaluate", "skip"),  # work it out at apply, whatever its calls do; keep the old value
     "value-computed": ("carry", "skip"),  # carry it, though its readers stay old; keep the old value
 }

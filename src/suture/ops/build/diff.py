@@ -12,7 +12,6 @@ block ran can't be seen from here.
 from __future__ import annotations
 
 import ast
-import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -268,32 +267,13 @@ class _Differ:
 
     def _shape_changes(self, old: ast.ClassDef, new: ast.ClassDef, shape: Sequence[str], scope: _Scope, because: str) -> bool:
         """What becomes of the head of a class; False if its body has no say any more."""
-        target = f"{self.new.module}:{scope.dotted(new.name)}"
         why = f"{', '.join(shape)} of class {new.name} change" + (f"; {because}" if because else "")
-        chosen = self._chosen("class-shape", target, new, old)
-        if chosen is not None and chosen.rule == "skip":
-            # Only its head: what is inside is compared on its own.
-            head = copy.copy(new)
-            head.body, head.end_lineno = [], new.body[0].lineno - 1 if new.body[0].lineno > new.lineno else new.lineno
-            was = copy.copy(old)
-            was.body, was.end_lineno = [], old.body[0].lineno - 1 if old.body[0].lineno > old.lineno else old.lineno
-            self._decided(scope, chosen, was, head, f"{why}, and the class stays as it was made")
-            return True
-        if chosen is not None and not (scope.classes or scope.block or new.name in scope.often):
-            decision = Decision("rebind", "person", chosen.why)
-            self._change(Kind.CLASS, new.name, old, new, scope, names=(new.name,), decision=decision)
-            words = (
-                f"replace: {new.name} is made anew, and the name bound to it; objects and subclasses that exist keep the old one"
-            )
-            self._say("rebound", _WARNING, scope, words, "see who holds it", name=new.name, place=new)
-            return False
         no = rebasing.why_not(old, new, (self.lineage.kind(old), self.lineage.kind(new))) if list(shape) == ["bases"] else "."
         if scope.block == "typing" or (scope.block and new.name in scope.often):
             no = "which of its definitions is live can't be seen"
         if no:
             words = why + (f": {no}" if no != "." else "")
-            hint = f"decide ({FILE}: `{target} = replace` or `skip`), restart, or add a new class"
-            self._say("class-shape", _ERROR, scope, words, hint, old=old, new=new, name=new.name)
+            self._say("class-shape", _ERROR, scope, words, "restart, or add a new class", old=old, new=new, name=new.name)
             return False
         self._rebase(old, new, scope)
         return True
@@ -303,7 +283,7 @@ class _Differ:
         self._change(Kind.BASES, new.name, old, new, scope, names=(new.name,))
         if rebasing.from_object(old) or rebasing.from_object(new):
             words = f"{new.name} comes from object alone on one side: up to Python 3.14 its bases can't change in place"
-            hint = f"for those decide ({FILE}: `{self.new.module}:{scope.dotted(new.name)} = replace`), or restart"
+            hint = "restart those, or add a new class"
             self._say("class-shape", _WARNING, scope, words, hint, name=new.name, place=new)
         for name, base, method in rebasing.lacked(((self.old, old), (self.new, new))):
             hint = f"give {base} a default ({name} = ...), or read it with getattr(self, {name!r}, ...)"
