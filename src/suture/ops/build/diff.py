@@ -271,6 +271,7 @@ class _Differ:
         no = rebasing.why_not(old, new, (self.lineage.kind(old), self.lineage.kind(new))) if list(shape) == ["bases"] else "."
         if scope.block == "typing" or (scope.block and new.name in scope.often):
             no = "which of its definitions is live can't be seen"
+        no = no or rebasing.told(((self.old, old), (self.new, new)))
         if no:
             words = why + (f": {no}" if no != "." else "")
             self._say("class-shape", _ERROR, scope, words, "restart, or add a new class", old=old, new=new, name=new.name)

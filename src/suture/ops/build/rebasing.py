@@ -14,12 +14,13 @@ from suture.ops.build.lacking import MAKERS, self_names
 from suture.ops.build.nodes import FunctionNode
 from suture.ops.build.tree import Source
 
-__all__ = ["from_object", "lacked", "why_not"]
+__all__ = ["Side", "from_object", "lacked", "told", "why_not"]
 
 _NO_MAKER = frozenset(
     ("object", "ABC", "Generic", "Protocol", "Exception", "ValueError", "TypeError", "RuntimeError", "KeyError", "dict")
 )
 _TYPING = frozenset(("Generic", "Protocol"))
+Side = tuple[Source, ast.ClassDef]  # a file, and a class in it
 
 
 def why_not(old: ast.ClassDef, new: ast.ClassDef, kinds: Sequence[str]) -> str:
@@ -39,9 +40,20 @@ def from_object(node: ast.ClassDef) -> bool:
     return not [b for b in node.bases if nodes.last_name(b) != "object"]
 
 
-def lacked(
-    sides: tuple[tuple[Source, ast.ClassDef], tuple[Source, ast.ClassDef]],
-) -> Iterator[tuple[str, str, FunctionNode | None]]:
+def told(sides: tuple[Side, Side]) -> str:
+    """Which base of either side, as far as the tree has them, does something when a class comes from it; "" for none."""
+    for side in sides:
+        for _, base in _family(*side)[0][1:]:
+            if "__init_subclass__" in nodes.bound_names(base.body):
+                return f"{base.name} has an __init_subclass__: what that does when a class is made isn't done again"
+    return ""
+
+
+def _family(source: Source, node: ast.ClassDef) -> tuple[list[Side], list[str]]:
+    return source.trees[-1].quiet.family(source, node) if source.trees else ([(source, node)], [])
+
+
+def lacked(sides: tuple[Side, Side]) -> Iterator[tuple[str, str, FunctionNode | None]]:
     """
     What objects that exist lack of their new bases.
 
@@ -51,12 +63,7 @@ def lacked(
     Yields:
         (attribute or "", base, method that reads it); no method for a base whose ``__init__`` isn't in the tree.
     """
-    families, unknown = [], []
-    for source, node in sides:
-        trees = source.trees
-        found, others = trees[-1].quiet.family(source, node) if trees else ([(source, node)], [])
-        families.append(found)
-        unknown.append(others)
+    families, unknown = zip(*(_family(*side) for side in sides), strict=True)
     had = {n for _, node in families[0] for m in nodes.methods(node) for n in self_names(m, ast.Store)}
     had |= {n for _, node in (*families[0], *families[1]) for n in nodes.bound_names(node.body)}
     known = {(s.module, n.name) for s, n in families[0]}
