@@ -217,9 +217,10 @@ class Fitting(Computing, Remaking):
     def _settle_abstract(self) -> None:
         """Which methods are abstract in classes that get other bases or methods, and in those below them."""
         members: dict[int, dict[str, Any]] = {}
-        for store in self.stage.stores:
+        for store in self.stage.stores if self.remade else ():
             if store.via is Via.TYPE_SETATTR:
                 members.setdefault(id(store.owner), {})[store.name] = store.new
+            self.pace()
         known: dict[int, frozenset[str]] = {}
         done: set[int] = set()
         for cls, work in self.remade.values():

@@ -98,7 +98,13 @@ class Remaking(Context):
     def remake(self) -> None:
         """Work out the stores of every class that is made anew: bases first, when all else is worked out."""
         self.twins = {}
-        works = [w for w in self.works if w.status == "todo" and is_remade(w.change)]
+        works = []
+        for work in self.works:
+            if work.status == "todo" and is_remade(work.change):
+                works.append(work)
+            self.pace()
+        if not works:
+            return
         self.evaluator.shadows.learn(self.stage.stores)
         todo = [(w, live_class(w)) for w in works]
         mine = {id(live) for _, live in todo}
