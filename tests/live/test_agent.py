@@ -438,6 +438,33 @@ def test_daemon(python: str, start: Callable[..., Child]) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def test_child_settles(python: str, start: Callable[..., Child]) -> None:
+    """A forked child's thread opens nothing at first: a daemon closes all right after its fork, and a folder's listing would be
+    closed by the number that the program has by then."""
+    begin = """
+        from suture.agent import server
+        suture.install()
+        server.CHILD_SETTLES_S = 3600.0
+        import _thread
+        main, seen = _thread.get_ident(), []
+        watched = ('open', 'os.listdir', 'os.scandir', 'socket.bind')
+        sys.addaudithook(lambda event, args: event in watched and _thread.get_ident() != main and seen.append(event))
+        read, write = os.pipe()
+        if os.fork() == 0:
+            seen.clear()
+            limit = time.monotonic() + 30
+            while len(os.listdir("/proc/self/task")) < 2 and time.monotonic() < limit:
+                time.sleep(0.001)  # until the agent's thread is back
+            time.sleep(0.3)  # it would be at it by now
+            os.write(write, repr(seen).encode())
+            os._exit(0)
+        os.wait()
+        opened = os.read(read, 4096).decode()
+    """
+    child = start(python, begin)
+    assert child.ask("opened") == "'[]'"
+
+
 def test_removed_socket(python: str, start: Callable[..., Child]) -> None:
     """A log-out or a cleaner of temporary files takes it: it's bound again."""
     child = start(python, "from suture.agent import server\nserver.HEARTBEAT_S = 0.2\nsuture.install()")

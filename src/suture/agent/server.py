@@ -4,7 +4,8 @@ The agent's one thread: a Unix socket, callers checked, one request at a time.
 Rule 1: asleep in poll.  It wakes for a caller, for a lease that ends, and every few seconds to see that its socket is there.
 Rule 2: a caller can waste its own time, not another's: limits on what is read, written and waited for.
 Rule 3: a descriptor is used or closed only if it's still the one that we opened (a program may close all and reuse the
-    numbers); nothing is ever done to the program's own.
+    numbers); nothing is ever done to the program's own.  A listed folder's can't be looked at, so a forked child's thread
+    opens nothing at first: a daemon closes all it has right after its fork.
 
 What is asked is answered by the desk.  Made, started and stopped by boot alone; whatever isn't the loop runs before the
 thread has started or after it has ended.
@@ -40,6 +41,7 @@ HEARTBEAT_S = 5.0
 HELLO_S = 5.0  # from the connection to its whole hello
 MESSAGE_S = 10.0  # for a message to come, or an answer to be taken
 IDLE_S = 60.0
+CHILD_SETTLES_S = 0.1
 MAX_CALLERS = 32
 READ = 64 * 1024
 
@@ -239,6 +241,7 @@ class Server:
         self._close_all()
         self.desk.forked()
         self._begin()
+        self._bind_again = _now() + CHILD_SETTLES_S
 
     # ------------------------------------------------------------ the thread
 
@@ -294,7 +297,7 @@ class Server:
     def _wait(self) -> dict[int, int]:
         now = _now()
         poll = _poll()
-        ends = [now + self._heartbeat_s]
+        ends = [now + self._heartbeat_s if self._listener is not None else self._bind_again]
         if self._wake:
             poll.register(self._wake[0].number, _POLLIN)
         if self._listener is not None and now >= self._accept_again:
