@@ -65,7 +65,7 @@ types: $(STAMP)  ## mypy --strict
 	$(BIN)/mypy
 
 bare:  ## the target side with the standard library alone, in isolated mode
-	@$(PYTHON) -I -S -c "import sys; sys.path.insert(0, 'src'); import suture.hotfix, suture.agent.boot; from suture.engine import process; process.load_the_rest(); from suture.ops.cli.main import main; print('bare: ok')"
+	@$(PYTHON) -I -S -c "import sys; sys.path.insert(0, 'src'); import suture.agent.boot; from suture import held, loading; loading.load(); [held.run(sys.modules[n]) for n in loading.SELDOM]; from suture.ops.cli.main import main; print('bare: ok')"
 
 docs: $(STAMP)  ## every finding code, verb, link and the tutorial are checked against the code
 	$(BIN)/python -m pytest tests/test_docs.py

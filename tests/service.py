@@ -72,11 +72,8 @@ PROGRAM = """
         suture.install(service=service, **more)
 
     def settled():
-        "What the agent holds, once it has loaded its engine (or can't)."
-        server = sys.modules["suture.agent.boot"].server()
-        while server.desk._target is None and server.desk._broken is None:
-            time.sleep(0.001)  # its thread sets either, and tells nobody
-        held = server.desk.held
+        "What the agent holds."
+        held = sys.modules["suture.agent.boot"].server().desk.held
         return held and held.patch_id
 
     def say():

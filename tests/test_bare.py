@@ -23,13 +23,15 @@ import _thread
 import suture
 light = sorted(m for m in set(sys.modules) - before if m.startswith("suture"))
 if {{whole}}:
-    import suture.hotfix, suture.patch, suture.report, suture.soon, suture.agent.boot
-    from suture.engine import process
-    process.load_the_rest()
+    import suture.agent.boot
+    from suture import held, loading
+    loading.load()
+    for name in loading.SELDOM:
+        held.run(sys.modules[name])
 threads = _thread._count()
 home = sys.modules["os"].__file__.rpartition("/")[0] if "os" in sys.modules else "<no file of its own>"
 own = {{{{m for m in sys.modules if (getattr(sys.modules[m], "__file__", "") or "").startswith(home)}}}}
-outside = sorted({{{{m.partition(".")[0] for m in set(sys.modules) - before - own}}}} - sys.stdlib_module_names - {{{{"suture"}}}})
+outside = sorted({{{{m.partition(".")[0] for m in set(sys.modules) - before - own}}}} - sys.stdlib_module_names - {{{{"suture", "_suture_in_this_process"}}}})
 ops = [m for m in sys.modules if m.startswith("suture.ops")]
 print(json.dumps(dict(trace=trace, threads=threads, light=light, outside=outside, ops=ops, hooks=len(sys.meta_path), site="site" in sys.modules)))
 """
@@ -70,19 +72,22 @@ def test_commands_need_no_package() -> None:
     assert "show" in done.stdout
 
 
-def test_the_engine_is_loaded_module_by_module() -> None:
+def test_the_engine_is_run_room_by_room() -> None:
     """Each of the target side's modules by itself, after what it imports, so that none drags others in with it in one hold."""
     code = f"""
 import sys
 sys.path.insert(0, {str(SRC)!r})
-from importlib import import_module
 import suture
-before = set(sys.modules)
-for name in suture._LOADED:
-    import_module(name)
-    new = {{m for m in sys.modules if m.startswith("suture.")}} - before - {{name, "suture.engine"}}
-    assert not new, (name, new)
-    before.update(m for m in sys.modules if m.startswith("suture."))
+from suture import held, loading
+loading.hold()
+there = set(loading.ROOMS) | set(loading.SELDOM)
+assert held.asleep() == there, held.asleep() ^ there
+for name in loading.ROOMS:
+    held.run(sys.modules[name])
+    there.remove(name)
+    assert held.asleep() == there, (name, there - held.asleep())
+suture.status()
+assert held.asleep() == set(loading.SELDOM), held.asleep()
 print(*sorted(m for m in sys.modules if m.startswith("suture.")))
 """
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -12,15 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from suture import loading
+
 ROOT = Path(__file__).parent.parent / "src" / "suture"
 
 # From the ground up.  A room is a module or a folder directly under its parent.
 FLOORS = [
-    {"errors", "record", "soon"},
+    {"errors", "held", "record", "soon"},
     {"patch"},
     {"report", "wire"},
     {"difference"},
     {"engine"},
+    {"loading"},
     {"agent", "hotfix"},
     {"__init__", "__version__"},
     {"ops.__init__", "ops.build", "ops.client"},
@@ -106,3 +109,12 @@ def test_nothing_below_the_border_imports_ops() -> None:
     for path in FILES:
         below = "ops" not in path.relative_to(ROOT).parts and path.name != "__main__.py"
         assert not below or not any(n.startswith("suture.ops") for n in imports(path)), path
+
+
+def test_what_the_rooms_borrow_is_loaded_with_them() -> None:
+    """What is held and runs later finds all that it imports, from wherever; nothing is read from disk by then."""
+    known = {*loading.BORROWED, *loading.IF_THERE, "sys", "time", "_thread"}  # the last are in every interpreter
+    optional = {"_sha2", "_sha256", "hashlib", "ctypes", "dataclasses"}  # with another way beside them; for type checkers alone
+    for name in (*loading.ROOMS, *loading.SELDOM):
+        for other in imports(ROOT.parent / f"{name.replace('.', '/')}.py"):
+            assert other.startswith("suture.") or other in known | optional, f"{name} imports {other}"

@@ -1,7 +1,7 @@
 """
 Put a fix into a Python process that must not stop, and take it out again.
 
-Importing this starts no thread, opens no socket and patches nothing; the engine is loaded at the first use, whole, and
+Importing this starts no thread, opens no socket and patches nothing; the engine is read at the first use, whole, and
 nothing is imported from disk afterwards (an upgraded package must not be mixed into a running older one).  Only
 ``install()`` starts a thread and opens a socket.
 """
@@ -43,40 +43,12 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_engines: list[Engine] = []
-_REST_S = 0.000_02
-_LOADED = (  # what the engine needs, each after what it imports itself
-    *("ast", "tokenize", "textwrap", "linecache", "inspect", "json"),
-    *("suture.record", "suture.patch", "suture.report", "suture.difference"),
-    *(f"suture.engine.{n}" for n in ("own", "hooks", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk")),
-    *(f"suture.engine.{n}" for n in ("resolve", "assemble", "census", "pieces", "bound", "values", "bases", "rerun", "shadow")),
-    *(f"suture.engine.{n}" for n in ("evaluate", "stage", "members", "computing", "transplant", "imports", "inner", "carried")),
-    *(f"suture.engine.{n}" for n in ("revert", "locate", "uses", "outside", "account", "mirror", "fitting")),
-    *(f"suture.engine.{n}" for n in ("transaction", "unwound", "witness", "sources", "drift", "process")),
-    *("concurrent.futures", "suture.hotfix", "suture.soon"),
-)
-
 
 def _engine() -> Engine:
     """The process's engine; loads all of the target side at the first call."""
-    if not _engines:
-        import time
-        from importlib import import_module
+    from suture import loading
 
-        bite: Callable[[], bool] | None = None
-
-        for name in _LOADED:  # one after the other, with a rest between: a program may have begun to serve
-            loaded = import_module(name)
-            time.sleep(_REST_S)
-            if name == "suture.engine.pace":
-                bite = loaded.bite
-            elif bite is not None and bite():  # what an import makes is some thousand objects
-                time.sleep(_REST_S)
-        from suture.engine import process
-
-        _engines.append(process.engine(__file__))
-        process.load_the_rest()
-    return _engines[0]
+    return loading.load()
 
 
 def apply(source: Source, *, accept: Collection[str] = (), partial: bool = False, replace: bool = False) -> Report:
@@ -209,9 +181,9 @@ def install(*, service: str = "", peers: str = "user", run_dir: str | PathLike[s
     """
     Let an operator's command reach this process, over a Unix socket in a private folder.
 
-    Starts one thread, which sleeps until it's called, and loads the engine: in that thread, or at once if the process is
-    root's (it may become a user who can't read the files) or gevent has been at work.  Forked children get agents of their
-    own.  Never raises and never prints: what fails is a record of the ``suture`` logger.  A second call does nothing.
+    Starts one thread, which sleeps until it's called, and reads the engine, which is run when it's first needed: nothing
+    comes from disk afterwards.  Forked children get agents of their own.  Never raises and never prints: what fails is a
+    record of the ``suture`` logger.  A second call does nothing.
     ``SUTURE=off`` in the environment makes it do nothing, ``SUTURE=observe`` lets in only what reads.
 
     Args:
@@ -221,18 +193,19 @@ def install(*, service: str = "", peers: str = "user", run_dir: str | PathLike[s
             ``suture-UID`` in the temporary directory.
     """
     try:
+        from suture import loading
         from suture.agent import boot
     except Exception as error:  # noqa: BLE001 - the program goes on without us
         import logging
 
         logging.getLogger("suture").error("suture isn't installed: %s: %s", type(error).__name__, error)
     else:
-        boot.install(_engine, version=__version__, service=service, peers=peers, run_dir=run_dir)
+        boot.install(loading, version=__version__, service=service, peers=peers, run_dir=run_dir)
 
 
 def _begin() -> None:
     """
-    What ``suture run`` has asked for by the environment: install before the program's first line, engine included.
+    What ``suture run`` has asked for by the environment: install before the program's first line.
 
     The program may bring gevent, become another user or change its root in its next line.  Called by the line of
     ``suture.pth`` and by agent/start/sitecustomize.py.
@@ -240,9 +213,10 @@ def _begin() -> None:
     import os
 
     if os.environ.get("SUTURE_RUN") and os.environ.get("SUTURE", "").strip().lower() != "off":
+        from suture import loading
         from suture.agent import boot
 
-        boot.install(_engine, version=__version__, service=os.environ.get("SUTURE_SERVICE", ""), load_now=True)
+        boot.install(loading, version=__version__, service=os.environ.get("SUTURE_SERVICE", ""))
 
 
 def uninstall() -> None:

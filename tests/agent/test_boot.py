@@ -61,20 +61,39 @@ def test_real_engine(run_dir: str, world: Any) -> None:
     assert m.f() == "old"
 
 
-@pytest.mark.parametrize("now", [True, False])
-def test_where_the_engine_is_loaded(run_dir: str, now: bool) -> None:
-    """By install itself, or by the thread; callers that come meanwhile wait."""
-    where: list[bool] = []
+def test_where_the_engine_is_made(run_dir: str) -> None:
+    """Read by install itself; made by the thread, for the first who asks for more than ``ps``."""
+    where: list[tuple[str, bool]] = []
 
-    def load() -> Any:
-        where.append(threading.get_ident() == here)
-        return suture._engine()
+    class Loading:
+        def hold(self) -> None:
+            where.append(("hold", threading.get_ident() == here))
+
+        def loaded(self) -> bool:
+            return False
+
+        def load(self) -> Any:
+            where.append(("load", threading.get_ident() == here))
+            return suture._engine()
 
     here = threading.get_ident()
-    boot.install(load, version="0", run_dir=run_dir, load_now=now)
+    boot.install(Loading(), version="0", run_dir=run_dir)
     with Call(path()) as call:
+        assert call.ask(wire.Ps).patches == ()
+        assert where == [("hold", True)]
         assert call.ask(wire.Status).patches == 0
-    assert where == [now]
+        assert call.ask(wire.Status).patches == 0
+    assert where == [("hold", True), ("load", False)]
+
+
+def test_ps_knows_what_the_program_applied_itself(run_dir: str, world: Any) -> None:
+    """Without being asked for more before."""
+    world.module("def f():\n    return 'old'\n")
+    suture.install(run_dir=run_dir)
+    report = suture.apply(dump(world.replace(("old", "new"))))
+    with Call(path()) as call:
+        assert call.ask(wire.Ps).patches == (report.patch_id,)
+    assert suture.revert(report.patch_id).ok
 
 
 def test_second_call_does_nothing(run_dir: str) -> None:
@@ -112,18 +131,6 @@ def test_never_raises(
     assert boot.server() is None
     assert len(caplog.records) == 2
     assert capfd.readouterr() == ("", "")
-
-
-def test_engine_is_loaded_by_install_where_locks_are_not_the_kernels(run_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under gevent a thread of the kernel may not import."""
-    real = sys.modules["_thread"].allocate_lock
-    monkeypatch.setattr(sys.modules["_thread"], "allocate_lock", lambda: real())
-    monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    monkeypatch.setattr("suture.agent.server.Server.start", lambda self: None)
-    suture.install(run_dir=run_dir)
-    found = boot.server()
-    assert found is not None
-    assert found.desk._target is not None
 
 
 def test_forks(run_dir: str) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,12 +39,15 @@ class Agent:
         *,
         observe: bool = False,
         slow_s: float = 0.0,
+        hold: Callable[[], object] = lambda: None,
         load: Callable[[], object] | None = None,
         **options: object,
     ) -> None:
         self.target = Simulated(slow_s)
-        self.desk = Desk(load or (lambda: self.target), version="0.1.0", service="game", peers="user", observe=observe)  # type: ignore[arg-type]
+        loading = SimpleNamespace(hold=hold, loaded=lambda: load is None, load=load or (lambda: self.target))
+        self.desk = Desk(loading, version="0.1.0", service="game", peers="user", observe=observe)  # type: ignore[arg-type]
         self.server = Server(self.desk, service="game", run_dir=str(folder), heartbeat_s=0.05, **options)  # type: ignore[arg-type]
+        self.desk.hold()
         self.server.start()
 
     @property
@@ -308,15 +312,17 @@ def test_journal_that_fails_before_the_commit(agent: Agent) -> None:
 def test_engine_that_cannot_be_loaded(make: Callable[..., Agent], caplog: pytest.LogCaptureFixture) -> None:
     """The agent is there all the same, and says what is wrong."""
 
-    def load() -> object:
+    def hold() -> object:
         raise Denied("second-copy", "another copy")
 
-    agent = make(load=load)
+    agent = make(hold=hold)
     with agent.call() as call:
         assert "second-copy" in call.ask(wire.Ps).failure
         assert call.ask(wire.Plan, b"1").code == "second-copy"
     agent.end()
     with make(load=lambda: 1 / 0).call() as call:
+        assert call.ask(wire.Ps).failure == ""
+        assert call.ask(wire.Status).code == "agent-fault"
         assert "ZeroDivisionError" in call.ask(wire.Ps).failure
         assert call.ask(wire.Status).code == "agent-fault"
     assert len([r for r in caplog.records if r.name == "suture"]) == 2

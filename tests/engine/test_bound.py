@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 import suture
-from suture.engine.bound import Names, last_bound, shown
+from suture.engine.bound import Names, last_bound
 from suture.engine.pieces import cut
 from suture.engine.sources import files_of
 from suture.engine.swap import ABSENT
+from suture.engine.values import shown
 from suture.errors import Refused
 
 

@@ -14,8 +14,9 @@ import pytest
 import suture
 from drifts import DIFFERENCES, TEXT
 from suture.difference import DriftReport, ModuleDrift
-from suture.engine.bound import CantTell, holds, shown
+from suture.engine.bound import CantTell, holds
 from suture.engine.pieces import cut
+from suture.engine.values import shown
 from suture.errors import Refused
 from suture.ops.build import build
 

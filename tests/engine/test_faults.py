@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import suture
-from suture.engine import process
+from suture import loading
 from suture.patch import Change, Expect, Kind, Patch, Scope, Target
 
 OLD = """
@@ -114,7 +114,7 @@ def test_fault_at_a_step(world: Any, step: str, kind: type[BaseException]) -> No
     """Whatever is raised at whatever step: every target is the same object with the same contents, and it can be tried again."""
     m = world.module(OLD)
     patch = patch_of(world)
-    engine = process.engine(suture.__file__)
+    engine = loading.load()
     before = fingerprint(m)
 
     def fail(name: str) -> None:
@@ -275,7 +275,7 @@ def test_an_interrupt_behind_the_commit_leaves_a_patch_that_status_knows(world: 
     """It is live, status says so, and it can be taken back."""
     m = world.module(OLD)
     patch = patch_of(world)
-    engine = process.engine(suture.__file__)
+    engine = loading.load()
 
     def fail(name: str) -> None:
         if name == "census":

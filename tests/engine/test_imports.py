@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 import suture
-from suture.engine import imports, process
+from suture import loading
+from suture.engine import imports
 from suture.ops.build import build
 from suture.patch import Patch, dump, load
 
@@ -139,7 +140,7 @@ def house(tmp_path: Path) -> Iterator[House]:
         del sys.modules[name]
     sys.path.remove(str(made.live))
     left = len(suture.status()), finders()
-    engine = process.engine(suture.__file__)
+    engine = loading.load()
     engine.stack.clear()
     engine.finder.tidy()
     assert left == (0, 0)
@@ -484,7 +485,7 @@ def test_imports_at_once_and_a_transaction_beside_them(house: House) -> None:
 def test_fault_at_a_step_arms_nothing(house: House, step: str) -> None:
     """The import path is as it was, and the module comes as it is on disk."""
     patch = house.patch(OLD, NEW)
-    engine = process.engine(suture.__file__)
+    engine = loading.load()
     before = list(sys.meta_path)
 
     def fail(name: str) -> None:
@@ -517,7 +518,7 @@ def test_a_refusal_arms_nothing(house: House) -> None:
 def test_imported_between_the_look_and_the_commit(house: House) -> None:
     """The commit stops before its first store."""
     patch = house.patch(OLD, NEW)
-    engine = process.engine(suture.__file__)
+    engine = loading.load()
     report, ready = engine.prepare(patch, partial=True)
     assert ready is not None and report.ok and {r.status for r in report.changed} == {"armed"}
     house.load()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import suture
-from suture.engine import process
+from suture import loading
 from suture.engine.process import Engine
 from suture.report import State
 
@@ -34,7 +34,7 @@ NEW = """
 
 @pytest.fixture
 def engine() -> Engine:
-    return process.engine(suture.__file__)
+    return loading.load()
 
 
 def looks(m: Any) -> list[Any]:

@@ -145,7 +145,9 @@ def test_whole_story(python: str, start: Callable[..., Child], tmp_path: Path) -
         shutil.rmtree(copy)
         assert isinstance(call.welcome, wire.Hello)
         assert (call.welcome.service, call.welcome.pid) == ("game", child.pid)
-        assert call.ask(wire.Plan, patch).state == "planned"
+        planned = call.ask(wire.Plan, patch)
+        assert isinstance(planned, wire.Reported), planned
+        assert planned.state == "planned"
         ready = call.ask(wire.Prepare, patch)
         assert isinstance(ready, wire.Reported), ready
         assert (ready.ok, child.ask("held()")) == (True, "'old'")
@@ -269,7 +271,7 @@ def test_a_child_has_an_agent_of_its_own(python: str, start: Callable[..., Child
 def test_fork_while_at_work(python: str, start: Callable[..., Child]) -> None:
     """A fork waits for the request at hand; its caller is answered, and the child has an agent too."""
     begin = """
-        import signal
+        import signal, types
         from suture.agent import boot
         class Slow:
             def status(self):
@@ -277,7 +279,7 @@ def test_fork_while_at_work(python: str, start: Callable[..., Child]) -> None:
                 time.sleep(0.4)  # at work while the fork comes
                 return ()
         started = threading.Event()
-        boot.install(Slow, version="0")
+        boot.install(types.SimpleNamespace(hold=int, loaded=bool, load=Slow), version="0")
     """
     child = start(python, begin)
     with child.call() as call:
@@ -328,6 +330,7 @@ def test_fork_storm(python: str, start: Callable[..., Child], tmp_path: Path) ->
 def test_fork_in_the_agents_thread(python: str, start: Callable[..., Child]) -> None:
     """Code that a patch brings may fork: the parent's agent goes on, the child doesn't serve the parent's caller."""
     begin = """
+        import types
         from suture.agent import boot
         class Forks:
             def status(self):
@@ -335,7 +338,7 @@ def test_fork_in_the_agents_thread(python: str, start: Callable[..., Child]) -> 
                     time.sleep(0.2)  # it outlives the answer to the parent's caller
                     os._exit(0)
                 return ()
-        boot.install(Forks, version="0")
+        boot.install(types.SimpleNamespace(hold=int, loaded=bool, load=Forks), version="0")
     """
     child = start(python, begin, "-W", "ignore")
     with child.call() as call:

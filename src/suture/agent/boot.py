@@ -18,7 +18,7 @@ import sys
 import types
 from collections.abc import Callable
 
-from suture.agent.desk import Desk
+from suture.agent.desk import Desk, Loading
 from suture.agent.server import Server
 from suture.engine.own import original
 from suture.errors import SutureError
@@ -26,8 +26,6 @@ from suture.errors import SutureError
 TYPE_CHECKING = False  # as type checkers know it
 if TYPE_CHECKING:
     from typing import Any
-
-    from suture.engine.process import Engine
 
 __all__ = ["failure", "install", "server", "uninstall"]
 
@@ -55,29 +53,21 @@ def failure() -> str:
 
 
 def install(
-    load: Callable[[], Engine],
-    *,
-    version: str,
-    service: str = "",
-    peers: str = "user",
-    run_dir: str | os.PathLike[str] | None = None,
-    load_now: bool | None = None,
+    loading: Loading, *, version: str, service: str = "", peers: str = "user", run_dir: str | os.PathLike[str] | None = None
 ) -> None:
     """
     Start the agent.  A second call does nothing.
 
-    The engine is loaded by the agent's thread, right away: a program's start doesn't wait for it.  But here, if the process
-    is root's: it may become another user a moment later, who can't read the rest.  And here under gevent: its locks are
-    importlib's too, and a thread of the kernel that imports beside the loop was seen to wait for ever [gevent 26.9, 3.11].
+    The engine is read here, and run by the agent's thread at the first question that needs it.  The program may be another
+    user's by then, may have another root, or gevent's locks in the import system, where a thread of the kernel that imports
+    beside the loop was seen to wait for ever [gevent 26.9, 3.11]; what is held needs none of it.
 
     Args:
-        load: Gives the engine; loads all that it needs.
+        loading: Gives the engine.
         version: Of this suture.
         service: What operators call the program.
         peers: "user" (the process's own user, and root) or "root".
         run_dir: Folder for the socket; None: as agent/rundir.py says.
-        load_now: True: load the engine here, for whoever comes before the program, which may bring gevent.  False: in the
-            thread.  None: as said.
     """
     global _server, _failure, _hooked
     switch = os.environ.get("SUTURE", "").strip().lower()
@@ -91,12 +81,9 @@ def install(
         try:
             if peers not in ("user", "root"):
                 raise ValueError(f'peers is {peers!r}, "user" or "root" is meant')
-            desk = Desk(load, version=version, service=str(service), peers=peers, observe=switch == "observe")
+            desk = Desk(loading, version=version, service=str(service), peers=peers, observe=switch == "observe")
             made = Server(desk, service=str(service), peers=peers, run_dir=None if run_dir is None else os.fspath(run_dir))
-            if load_now is None:
-                load_now = os.geteuid() == 0 or sys.modules["_thread"].allocate_lock is not _lock
-            if load_now:
-                desk.load()
+            desk.hold()
             if not _hooked:
                 _hooked = True
                 os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

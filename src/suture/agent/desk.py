@@ -29,16 +29,17 @@ from suture.record import made_by, record
 TYPE_CHECKING = False  # as type checkers know it
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-    from typing import Any, Protocol
+    from typing import Any, Protocol, TypeVar
 
     from suture.difference import ModuleDrift
     from suture.report import Report
 
     Answer = tuple[wire.Message, bytes]
+    T = TypeVar("T")
 else:
     Protocol = object
 
-__all__ = ["Caller", "Desk", "Peer", "Prepared", "Target"]
+__all__ = ["Caller", "Desk", "Loading", "Peer", "Prepared", "Target"]
 
 MAX_LEASE_S = 60.0
 PYTHON = sys.version.partition(" ")[0]
@@ -88,6 +89,19 @@ class Target(Protocol):
 
     def compare(self, files: Iterable[tuple[str, str, Callable[[], str]]], patches: Collection[str] | None) -> list[ModuleDrift]:
         """As ``suture.drift``, for some files of a tree, each with what reads its text."""
+
+
+class Loading(Protocol):
+    """Where the target comes from."""
+
+    def hold(self) -> None:
+        """Read it from disk; later nothing is."""
+
+    def loaded(self) -> bool:
+        """True if it's there already: the program itself may have asked for it."""
+
+    def load(self) -> Target:
+        """It; runs it at the first call."""
 
 
 @record(frozen=True, slots=True)
@@ -146,9 +160,8 @@ class Desk:
         failure: What doesn't work, "" if all does.
     """
 
-    def __init__(self, load: Callable[[], Target], *, version: str, service: str, peers: str, observe: bool) -> None:
-        """*load* gives the target; called once, by ``load``."""
-        self._load, self._version, self._service, self._peers, self._observe = load, version, service, peers, observe
+    def __init__(self, loading: Loading, *, version: str, service: str, peers: str, observe: bool) -> None:
+        self._loading, self._version, self._service, self._peers, self._observe = loading, version, service, peers, observe
         self._target: Target | None = None
         self._broken: SutureError | None = None
         self._texts: dict[str, tuple[bytes, Mapping[str, Any]]] = {}  # compressed, and with what it was accepted
@@ -161,17 +174,19 @@ class Desk:
         self.failure = ""
         self.since = _now()
 
-    def load(self) -> None:
-        """Load all that the verbs need; what fails is kept, and is the answer to them."""
-        if self._target is None and self._broken is None:
-            try:
-                self._target = self._load()
-            except SutureError as error:
-                self._broken = error
-                self.fail(error.code, error.message)
-            except Exception as error:  # noqa: BLE001 - the second door: the program goes on without us
-                self._broken = Fault("agent-fault", f"the engine can't be loaded: {type(error).__name__}: {error}")
-                self.fail("agent-fault", self._broken.message)
+    def hold(self) -> None:
+        """Read all that the verbs need; what fails is kept, and is the answer to them."""
+        self._tried(self._loading.hold)
+
+    def _tried(self, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except SutureError as error:
+            self._broken = error
+        except Exception as error:  # noqa: BLE001 - the second door: the program goes on without us
+            self._broken = Fault("agent-fault", f"the engine can't be loaded: {type(error).__name__}: {error}")
+        self.fail(self._broken.code, self._broken.message)
+        return None
 
     def fail(self, code: str, message: str) -> None:
         """Keep what doesn't work for ``ps``, and say it once in the program's log."""
@@ -243,14 +258,16 @@ class Desk:
         raise Denied("verb-unknown", f"{type(message).__name__} isn't a question", hint="report it")
 
     def _engine(self) -> Target:
-        if self._broken is not None:
+        if self._target is None and self._broken is None:
+            self._target = self._tried(self._loading.load)
+        if self._target is None:
+            assert self._broken is not None
             raise self._broken
-        assert self._target is not None
         return self._target
 
     def _facts(self, number: int) -> wire.PsAnswer:
         held = self.held
-        reports = () if self._target is None else self._target.status()
+        reports = self._engine().status() if self._broken is None and self._loading.loaded() else ()
         conflicts = [f"{f.code}: {f.message}" for r in reports for f in r.findings if f.code in ("conflict", "past-the-hook")]
         return wire.PsAnswer(
             number,

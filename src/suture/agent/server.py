@@ -250,7 +250,6 @@ class Server:
             self._thread, self._native = _me(), _native_id()
             with contextlib.suppress(Exception):
                 original("_thread", "set_name")("suture-agent")  # 3.14+
-            self.desk.load()
             while not self._stopping and self._thread == _me():  # a fork in this very thread: its child has another
                 try:
                     self._turn()

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import ast
 import re
-import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from suture.engine.facts import PLAIN, literal_value, wrap
-from suture.engine.frames import qualname_of
 from suture.engine.pieces import Piece
 from suture.engine.swap import ABSENT
 from suture.errors import Refused
 from suture.record import made_by, record
 
-__all__ = ["Bound", "CantTell", "Names", "holds", "shown"]
+__all__ = ["Bound", "CantTell", "Names", "holds", "last_bound"]
 
 _MOST_ITEMS = 20_000  # of a live table that are looked at
 _MOST_TEXT = 16 * 1024  # of a statement: a table of 75 KB is parsed in one hold of 30 ms
@@ -256,38 +254,3 @@ def holds(live: Any, want: Any) -> str:
         return "same" if type(want) in PLAIN and repr(live) == repr(want) else ""
     except ValueError as error:  # an int of more digits than may be written (3.11+)
         raise CantTell from error
-
-
-def shown(value: Any) -> str:
-    """A live or expected value in a few words."""
-    kind = type(value)
-    if value is ABSENT:
-        return ""
-    if kind in (str, bytes):
-        return f"{value[:40]!r}" + ("..." if len(value) > 40 else "")
-    if kind is int and value.bit_length() > 200:
-        return f"an int of {value.bit_length()} bits"
-    if kind in PLAIN:
-        return repr(value)
-    if kind in (list, tuple, dict, set, frozenset):
-        return _table(value)
-    if kind is types.FunctionType:
-        return f"function {value.__qualname__}"
-    if issubclass(kind, type):
-        return f"class {qualname_of(value)}"
-    return f"a {qualname_of(kind)}"
-
-
-def _table(value: Any) -> str:
-    """A small table as it would be written; of another one its size."""
-    parts: Iterator[Any] = iter(value.items() if type(value) is dict else value)
-    try:
-        few = [next(parts) for _ in range(min(8, len(value)))]
-    except (RuntimeError, StopIteration):  # it changes meanwhile
-        few = []
-    flat = [x for pair in few for x in (pair if type(value) is dict else (pair,))]
-    if len(few) == len(value) and all(type(x) in PLAIN and (type(x) is not int or x.bit_length() < 200) for x in flat):
-        text = repr(value)
-        if len(text) <= 60:
-            return text
-    return f"a {type(value).__name__} of {len(value)}"

@@ -13,13 +13,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from suture.engine import swap
-from suture.engine.bound import shown
 from suture.engine.facts import alike, fingerprint
 from suture.engine.frames import space_of
 from suture.engine.plan import Work, is_tied
 from suture.engine.stage import Context, literal
 from suture.engine.swap import ABSENT, Via
-from suture.engine.values import COMPARED, TABLES, merge, same
+from suture.engine.values import COMPARED, TABLES, merge, same, shown
 from suture.errors import Refused
 from suture.patch import Finding, Kind, Severity
 from suture.record import made_by, record

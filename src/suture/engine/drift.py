@@ -21,7 +21,7 @@ from typing import Any
 
 from suture.difference import DIFFERS, NOT_COMPARED, NOT_LOADED, SAME, Difference, ModuleDrift
 from suture.engine import witness
-from suture.engine.bound import Bound, CantTell, Names, holds, last_bound, shown
+from suture.engine.bound import Bound, CantTell, Names, holds, last_bound
 from suture.engine.facts import PLAIN, Fingerprint, with_lf
 from suture.engine.frames import attributes, class_space, lineage, qualname_of, space_of
 from suture.engine.pace import Pace
@@ -31,6 +31,7 @@ from suture.engine.resolve import LRU, Modules, leaves, mangled
 from suture.engine.sources import File
 from suture.engine.swap import ABSENT
 from suture.engine.unwound import Unwound
+from suture.engine.values import shown
 from suture.engine.witness import Verdict, Witness, qualname_of_code
 from suture.errors import Refused
 from suture.patch import Target

@@ -14,26 +14,24 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from suture.engine import fit, frames, swap, walk
+from suture.engine import fit, frames, members, swap, transplant, walk
 from suture.engine.bases import abstract_below, below, header, named, why_not
 from suture.engine.computing import Computing, tied
 from suture.engine.facts import Definition, equal_copy, fingerprint, same_tree
 from suture.engine.frames import class_space, lineage, qualname_of, space_of
 from suture.engine.inner import control, grafted, held_by_undos, same_call, undone
-from suture.engine.members import Composites, places, renew
 from suture.engine.plan import CACHES, Site, Work, acts, binds_anew, decorator_names, is_decorated_anew, is_remade, is_tied, rebinds
-from suture.engine.resolve import LRU, mangled
+from suture.engine.resolve import LRU, live_class, mangled
 from suture.engine.revert import left_behind, put_back
 from suture.engine.stage import Applied, Stage, let_go
 from suture.engine.swap import ABSENT, Via
-from suture.engine.transplant import Remaking, live_class
 from suture.errors import Refused, SutureError
 from suture.patch import Finding, Kind, Severity
 
 __all__ = ["Fitting"]
 
 
-class Fitting(Computing, Remaking):
+class Fitting(Computing):
     """The step "fit" of a transaction."""
 
     values: dict[tuple[int, int], Any]
@@ -59,7 +57,7 @@ class Fitting(Computing, Remaking):
                 self.find(Finding.of(error))
             self.pace()
         if evaluate:
-            self.remake()
+            self._remake()
         self._settle_abstract()
         if self.rebased and evaluate:
             self.applied.caches.append(_AbcCache(*self._abstract_classes()))
@@ -67,6 +65,16 @@ class Fitting(Computing, Remaking):
         for path, function in self.stranded:
             if id(function) not in written:
                 self.find(left_behind(path))
+
+    def _remake(self) -> None:
+        """Classes that are made anew: last, when all that they read is worked out."""
+        works = []
+        for work in self.works:
+            if work.status == "todo" and is_remade(work.change):
+                works.append(work)
+            self.pace()
+        if works:
+            transplant.Remaking(self, self.put_code).remake(works)
 
     def _fit_one(self, work: Work, evaluate: bool) -> None:
         kind, absent = work.change.kind, work.change.before is None
@@ -173,7 +181,7 @@ class Fitting(Computing, Remaking):
         assert isinstance(live, type) and work.before is not None
         self.evaluator.shadows.learn(self.stage.stores)
         old, new = self.evaluator.class_of(work, anew=False), self.evaluator.class_of(work, anew=True)
-        made = renew(live, old, new, work, self.evaluator.shadows, self.virtual)
+        made = members.renew(live, old, new, work, self.evaluator.shadows, self.virtual)
         for owner, name, via, value in made.writes:
             self.stage.put(owner, name, via, value)
         if not made.writes:
@@ -182,7 +190,7 @@ class Fitting(Computing, Remaking):
         for finding in made.findings(work.target):
             self.find(finding)
         if made.bits:
-            self.applied.caches.append(Composites(live, made.bits))
+            self.applied.caches.append(members.Composites(live, made.bits))
         self.evaluator.gets_members(live, new, {n: made.names[n] for n in made.added})
 
     def _fit_bases(self, work: Work, evaluate: bool) -> None:
@@ -476,7 +484,7 @@ class Fitting(Computing, Remaking):
             yield id(owner), mangled(name, work.change.scope.classes)
         if work.change.kind is Kind.MEMBERS:
             live: Any = self.resolver.raw(work)[1]
-            yield from places(live)
+            yield from members.places(live)
         if work.change.kind is Kind.VALUE and work.change.before is not None:
             owner, name, _ = self.value_place(work)
             yield id(owner), name

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from suture.engine import imports, swap
+from suture.engine import imports, members, swap
 from suture.engine.bases import named
 from suture.engine.facts import (
     PATCH_MARK,
@@ -30,12 +30,10 @@ from suture.engine.facts import (
     whole_lines,
 )
 from suture.engine.frames import class_space, qualname_of, space_of
-from suture.engine.members import is_enumeration, why_not_made_anew
 from suture.engine.plan import Site, Work, binds_anew, is_remade, is_tied, may_be_gone
-from suture.engine.resolve import Modules, Resolver, leaves, mangled
+from suture.engine.resolve import Modules, Resolver, leaves, live_class, mangled
 from suture.engine.stage import Applied, Context, literal
 from suture.engine.swap import ABSENT, Entry
-from suture.engine.transplant import live_class
 from suture.errors import Refused, SutureError
 from suture.patch import Change, Expect, FileFact, Finding, Kind, Patch, Severity
 
@@ -399,17 +397,17 @@ class Locating(Context):
     def _locate_members(self, work: Work) -> None:
         """An enumeration: its members are held against what the old source makes when that is made, at apply."""
         there, live = self.resolver.raw(work) if self.resolver.reachable(work) else (False, None)
-        if not there or not is_enumeration(live):
+        if not there or not members.is_enumeration(live):
             hint = "the process runs another version: rebuild from the source that it was started from"
             words = f"there is no {work.change.target.qualname} that is an enumeration"
             raise Refused("target-missing", words, target=work.target, hint=hint)
         assert isinstance(live, type)
-        if why := why_not_made_anew(live):
+        if why := members.why_not_made_anew(live):
             raise Refused("enum-members", f"its members can't be made on the side: {why}", target=work.target, hint="restart")
-        members = class_space(live)["_member_map_"]
+        table = class_space(live)["_member_map_"]
         for applied in reversed(self.stack):  # built from the source before that patch: this one takes its place
             for entry in applied.undo.entries:
-                if entry.store.owner is members and entry.store.via is swap.Via.CONTENTS and self._is_as_before(work, entry):
+                if entry.store.owner is table and entry.store.via is swap.Via.CONTENTS and self._is_as_before(work, entry):
                     self._replace(applied)
                     return
 

@@ -19,12 +19,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from suture.engine.bound import shown
 from suture.engine.frames import attributes, class_space, lineage, qualname_of
 from suture.engine.plan import Work
 from suture.engine.shadow import Shadows
 from suture.engine.swap import ABSENT, Contents, Via
-from suture.engine.values import COMPARED, TABLES, Write, merge, same
+from suture.engine.values import COMPARED, TABLES, Write, merge, same, shown
 from suture.errors import Refused
 from suture.patch import Finding, Severity
 from suture.record import made_by, record

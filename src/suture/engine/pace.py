@@ -15,7 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from suture.engine.own import original
-from suture.report import Report
+
+TYPE_CHECKING = False  # as type checkers know it
+if TYPE_CHECKING:
+    from suture.report import Report
 
 __all__ = ["Pace", "bite", "uncollected"]
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from suture.difference import Difference, DriftReport, ModuleDrift
-from suture.engine import drift, frames, hooks, imports
+from suture.engine import drift, frames, hooks, imports, versions
 from suture.engine.account import VERSION, refusal
 from suture.engine.carried import Carrier
 from suture.engine.facts import Fingerprint
@@ -27,15 +26,14 @@ from suture.engine.sources import File, files_of
 from suture.engine.stage import Applied, Filling, Step, clear_caches
 from suture.engine.transaction import Outcome, Source, Stop, Transaction
 from suture.engine.unwound import Unwound
-from suture.errors import Denied, Refused, SutureError
+from suture.errors import Refused, SutureError
 from suture.patch import Finding, Patch, Severity
 from suture.record import replace
 from suture.report import Process, Report, Row, State
 
-__all__ = ["Engine", "Prepared", "PreparedRevert", "engine", "load_the_rest", "unexpected"]
+__all__ = ["Engine", "Prepared", "PreparedRevert", "engine", "unexpected"]
 
 AFTER_IMPORT_S = 2.0  # an import waits that long for another transaction, and goes on without the fix
-_MARK = "_suture_in_this_process"
 
 
 class Engine:
@@ -394,42 +392,9 @@ def _busy() -> Finding:
     return Finding("busy", Severity.ERROR, "", "another transaction is under way in this thread", hint="apply when it has ended")
 
 
-def engine(file: str) -> Engine:
-    """
-    The engine of this process.
-
-    Args:
-        file: ``__file__`` of the suture that asks.
-
-    Raises:
-        Denied: second-copy: another copy of suture is at work here; two would not know of each other's patches.
-    """
-    mark = sys.modules.get(_MARK)
-    if mark is None:
-        mark = types.ModuleType(_MARK)
-        mark.__dict__.update(file=os.path.abspath(file), engine=Engine())
-        mark = sys.modules.setdefault(_MARK, mark)
-    found = mark.__dict__["engine"]
-    if type(found) is not Engine:
-        raise Denied(
-            "second-copy",
-            f"this process has another copy of suture, from {mark.__dict__['file']}",
-            hint="use that one: remove the second from the path",
-        )
-    return found
-
-
-def load_the_rest() -> None:
-    """Load what is imported late elsewhere, so that nothing is read from disk afterwards."""
-    import inspect
-    import io
-    import linecache
-    import textwrap
-    import tokenize
-
-    import suture.soon
-    from suture.engine import versions
-
+def engine() -> Engine:
+    """A new one; does what is done late elsewhere and loads something, so that nothing is read from disk afterwards."""
+    made = Engine()
     hooks.audit_hook_present()
     versions.restore((), lambda: None)
-    del inspect, io, linecache, textwrap, tokenize, suture
+    return made

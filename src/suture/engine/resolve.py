@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from suture.engine.facts import Definition, Fingerprint, alike, fingerprint, literal_value
-from suture.engine.frames import class_space, lineage, space_of
+from suture.engine.frames import class_space, lineage, qualname_of, space_of
 from suture.engine.plan import Site, Work
+from suture.engine.swap import ABSENT
 from suture.engine.walk import walk
 from suture.errors import Refused
 from suture.patch import Target
 
-__all__ = ["LRU", "Modules", "Resolver", "leaves", "mangled", "same_default"]
+__all__ = ["LRU", "Modules", "Resolver", "leaves", "live_class", "mangled", "same_default"]
 
 Rest = Callable[[], None]
 LRU = type(functools.lru_cache(lambda: None))
@@ -392,3 +393,26 @@ def same_default(node: ast.expr | None, live: object) -> bool:
     if type(value) in (list, dict, set):  # the program may have written to it
         return type(value) is type(live)
     return alike(value, live)
+
+
+def live_class(work: Work) -> type:
+    """
+    The class that a change is about.
+
+    Raises:
+        Refused: target-missing, conflict.
+    """
+    hint = "rebuild from the source that the process runs"
+    space: Mapping[str, Any] = work.space if work.owner is None else class_space(work.owner)
+    live = space.get(mangled(work.change.target.name, work.change.scope.classes), ABSENT)
+    if live is ABSENT or (work.change.scope.classes and work.owner is None):
+        words = f"there is no class {work.change.target.qualname} by that name"
+        raise Refused("target-missing", words, target=work.target, hint=hint)
+    if not issubclass(type(live), type):
+        words = f"it is a {type(live).__qualname__}, not a class"
+        raise Refused("conflict", words, target=work.target, hint=hint)
+    here = class_space(live).get("__module__"), qualname_of(live)
+    if here != (work.space.get("__name__"), work.change.target.qualname):
+        words = f"the class of that name is {here[0]}:{here[1]}"
+        raise Refused("conflict", words, target=work.target, hint=hint)
+    return live  # type: ignore[no-any-return]

@@ -19,8 +19,8 @@ from typing import Any
 from suture.engine import swap
 from suture.engine.facts import Definition, alike, code_at, fingerprint
 from suture.engine.frames import class_space, lineage, qualname_of
-from suture.engine.plan import Work, is_remade
-from suture.engine.resolve import leaves, mangled
+from suture.engine.plan import Work
+from suture.engine.resolve import leaves, live_class, mangled
 from suture.engine.shadow import reading_anew
 from suture.engine.stage import Context
 from suture.engine.swap import ABSENT, Via
@@ -86,25 +86,23 @@ class _Made:
         return {n for n in {*self.bare, *self.full} if self.bare.get(n, ABSENT) is not self.full.get(n, ABSENT)}
 
 
-class Remaking(Context):
-    """The part of the step "fit" that is about classes made anew."""
+class Remaking:
+    """
+    Works out the stores of the classes of one transaction that are made anew.
 
-    twins: dict[int, _Made]
+    Args:
+        context: Of the transaction.
+        put_code: Gives a live function new code; takes it, its new code, the code as its source has it, and bytes of cells.
+    """
 
-    def put_code(self, function: types.FunctionType, code: types.CodeType, as_source: types.CodeType, extra: int = 0) -> None:
-        """Give a live function new code: as Fitting does it."""
-        raise NotImplementedError
+    def __init__(self, context: Context, put_code: Callable[..., None]) -> None:
+        self.stage, self.evaluator, self.virtual = context.stage, context.evaluator, context.virtual
+        self.pace, self.find, self.already = context.pace, context.find, context.already
+        self.put_code = put_code
+        self.twins: dict[int, _Made] = {}
 
-    def remake(self) -> None:
-        """Work out the stores of every class that is made anew: bases first, when all else is worked out."""
-        self.twins = {}
-        works = []
-        for work in self.works:
-            if work.status == "todo" and is_remade(work.change):
-                works.append(work)
-            self.pace()
-        if not works:
-            return
+    def remake(self, works: Iterable[Work]) -> None:
+        """Work all of them out: bases first, when all else is worked out."""
         self.evaluator.shadows.learn(self.stage.stores)
         todo = [(w, live_class(w)) for w in works]
         mine = {id(live) for _, live in todo}
@@ -341,28 +339,6 @@ class Remaking(Context):
         if type(was) is types.FunctionType and fingerprint(was.__code__) == fingerprint(annotate.__code__):
             return
         self.stage.put(live, "__annotate__", Via.TYPE_SETATTR, annotate)
-
-
-def live_class(work: Work) -> type:
-    """
-    The class that a change is about.
-
-    Raises:
-        Refused: target-missing, conflict.
-    """
-    space: Mapping[str, Any] = work.space if work.owner is None else class_space(work.owner)
-    live = space.get(mangled(work.change.target.name, work.change.scope.classes), ABSENT)
-    if live is ABSENT or (work.change.scope.classes and work.owner is None):
-        words = f"there is no class {work.change.target.qualname} by that name"
-        raise Refused("target-missing", words, target=work.target, hint=_HINT)
-    if not issubclass(type(live), type):
-        words = f"it is a {type(live).__qualname__}, not a class"
-        raise Refused("conflict", words, target=work.target, hint=_HINT)
-    here = class_space(live).get("__module__"), qualname_of(live)
-    if here != (work.space.get("__name__"), work.change.target.qualname):
-        words = f"the class of that name is {here[0]}:{here[1]}"
-        raise Refused("conflict", words, target=work.target, hint=_HINT)
-    return live  # type: ignore[no-any-return]
 
 
 # ---------------------------------------------------------------- making a class

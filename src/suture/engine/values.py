@@ -12,14 +12,15 @@ import functools
 import re
 import types
 from collections import defaultdict
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import Any
 
 from suture.engine.facts import PLAIN, alike, fingerprint
+from suture.engine.frames import qualname_of
 from suture.engine.swap import ABSENT, Contents, Via
 from suture.record import made_by, record
 
-__all__ = ["COMPARED", "TABLES", "Merge", "dotted", "is_quiet", "is_quiet_call", "is_table", "merge", "same"]
+__all__ = ["COMPARED", "TABLES", "Merge", "dotted", "is_quiet", "is_quiet_call", "is_table", "merge", "same", "shown"]
 
 # Calls that only make a value: by name; by the last two names, where the first is a module's; as methods of a value.
 _FUNCTIONS = frozenset(
@@ -297,3 +298,41 @@ def _alike(a: list[Any], b: list[Any]) -> bool:
 def _merge_set(live: set[Any], old: set[Any], new: set[Any]) -> Merge:
     put, removed = (new - old) - live, (old - new) & live
     return Merge((live | put) - removed, put=len(put), removed=len(removed))
+
+
+# ---------------------------------------------------------------- in words
+
+
+def shown(value: Any) -> str:
+    """A live or expected value in a few words."""
+    kind = type(value)
+    if value is ABSENT:
+        return ""
+    if kind in (str, bytes):
+        return f"{value[:40]!r}" + ("..." if len(value) > 40 else "")
+    if kind is int and value.bit_length() > 200:
+        return f"an int of {value.bit_length()} bits"
+    if kind in PLAIN:
+        return repr(value)
+    if kind in (list, tuple, dict, set, frozenset):
+        return _table(value)
+    if kind is types.FunctionType:
+        return f"function {value.__qualname__}"
+    if issubclass(kind, type):
+        return f"class {qualname_of(value)}"
+    return f"a {qualname_of(kind)}"
+
+
+def _table(value: Any) -> str:
+    """A small table as it would be written; of another one its size."""
+    parts: Iterator[Any] = iter(value.items() if type(value) is dict else value)
+    try:
+        few = [next(parts) for _ in range(min(8, len(value)))]
+    except (RuntimeError, StopIteration):  # it changes meanwhile
+        few = []
+    flat = [x for pair in few for x in (pair if type(value) is dict else (pair,))]
+    if len(few) == len(value) and all(type(x) in PLAIN and (type(x) is not int or x.bit_length() < 200) for x in flat):
+        text = repr(value)
+        if len(text) <= 60:
+            return text
+    return f"a {type(value).__name__} of {len(value)}"

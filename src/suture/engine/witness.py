@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from suture.engine.bound import Bound, Names, shown
+from suture.engine.bound import Bound, Names
 from suture.engine.facts import (
     PATCH_MARK,
     Definition,
@@ -31,6 +31,7 @@ from suture.engine.pieces import Piece
 from suture.engine.resolve import same_default
 from suture.engine.swap import ABSENT
 from suture.engine.unwound import Unwound
+from suture.engine.values import shown
 from suture.engine.walk import walk
 from suture.errors import Refused
 
