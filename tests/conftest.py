@@ -23,7 +23,7 @@ from suture.patch import Patch, dump
 sys.path.insert(0, str(Path(__file__).parent))
 
 from pythons import WANTED, found
-from small_world import shrink
+from small_world import hurry, shrink
 
 SRC = Path(__file__).parent.parent / "src"
 hypothesis.settings.register_profile("suture", deadline=None)  # how long an example takes is the machine's business
@@ -96,7 +96,8 @@ class World:
 
 @pytest.fixture(autouse=True)
 def small_world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the engine walks in this process; the whole of it where a test is marked so."""
+    """What the engine walks in this process; the whole of it where a test is marked so.  Without many rests."""
+    hurry(monkeypatch)
     if request.node.get_closest_marker("whole_world") is None:
         shrink(monkeypatch)
 

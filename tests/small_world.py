@@ -1,6 +1,5 @@
 """
-The engine sees a small program in the tests' own process: its walks pass over the packages of the tests and the standard library, and rest
-less often.
+The engine sees a small program in the tests' own process: its walks pass over the packages of the tests and the standard library.
 
 Without it most of the time would be our census of pytest's own modules, some 5 s a transaction.  The whole process is seen by tests that
 are marked ``whole_world``, and by all that run in children.
@@ -28,7 +27,11 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "ours", ours)
     monkeypatch.setattr(walk, "module_roots", roots)
     monkeypatch.setattr(census, "module_roots", roots)
-    monkeypatch.setattr(pace, "SLICE_NS", 10 * pace.SLICE_NS)
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rest less often, as nobody waits for us: resting is most of the time of a walk."""
+    monkeypatch.setattr(pace, "SLICE_NS", 20 * pace.SLICE_NS)
 
 
 def roots() -> list[tuple[str, object]]:

@@ -77,9 +77,12 @@ def stuck() -> list[str]:
     return [] if got[0] else ["locked"]
 
 
-@pytest.fixture
-def struck(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """An interrupt at each line of an apply and of a revert: (what was torn, what the status left out, what stayed stuck)."""
+def test_interrupt_at_each_line(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Wherever it strikes in an apply or a revert, everything is old or everything is new, and the opposite verb works right after.
+
+    A patch is in the status if it is live; neither the lock nor the note that a transaction is under way outlives the call.
+    """
     if sys.gettrace() is not None:
         pytest.skip("needs the tracer for itself")
     # Hundreds of applies: without the rests, and without the look for holders in all of the test's own process.
@@ -122,22 +125,4 @@ def struck(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         else:
             pytest.fail("struck for ever")
     assert len(striker.struck) > 150
-    return torn, unsaid, left
-
-
-def test_interrupt_at_each_line(struck: Any) -> None:
-    """Wherever it strikes, everything is old or everything is new, and the opposite verb works right after."""
-    torn, _, _ = struck
-    assert torn == []
-
-
-def test_status_after_an_interrupt(struck: Any) -> None:
-    """A patch is in the status if it is live, wherever the interrupt struck."""
-    _, unsaid, _ = struck
-    assert unsaid == []
-
-
-def test_lock_after_an_interrupt(struck: Any) -> None:
-    """Neither the lock nor the note that a transaction is under way outlives the call."""
-    _, _, left = struck
-    assert left == []
+    assert (torn, unsaid, left) == ([], [], [])

@@ -12,6 +12,12 @@ from suture.engine.pace import REST_S, SLICE_NS, Pace, uncollected
 pytestmark = pytest.mark.whole_world
 
 
+@pytest.fixture(autouse=True)
+def slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as they are."""
+    monkeypatch.setattr(module, "SLICE_NS", SLICE_NS)
+
+
 class Clock:
     """Wall and CPU time by hand; notes the rests."""
 
