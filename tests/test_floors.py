@@ -39,6 +39,7 @@ ENGINE = [
     {"swap", "plan", "fit", "walk", "assemble"},
     {"resolve", "census", "outside", "values", "bound", "bases"},
     {"shadow", "rerun"},
+    {"anew"},
     {"evaluate"},
     {"stage", "members"},
     {"imports", "inner", "unwound", "carried", "transplant", "computing"},

@@ -38,7 +38,7 @@ ROOMS = (  # of ours, each after what it imports itself
     *("suture.record", "suture.patch", "suture.report", "suture.difference"),
     *(f"suture.engine.{n}" for n in ("own", "hooks", "facts", "pace", "frames", "versions", "plan", "fit", "swap", "walk")),
     *(f"suture.engine.{n}" for n in ("resolve", "assemble", "census", "values", "bases", "rerun", "shadow")),
-    *(f"suture.engine.{n}" for n in ("evaluate", "stage", "computing", "imports", "inner", "carried")),
+    *(f"suture.engine.{n}" for n in ("anew", "evaluate", "stage", "computing", "imports", "inner", "carried")),
     *(f"suture.engine.{n}" for n in ("revert", "locate", "uses", "outside", "account", "mirror", "fitting")),
     *(f"suture.engine.{n}" for n in ("transaction", "unwound", "sources", "process")),
 )

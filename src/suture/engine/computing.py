@@ -83,7 +83,7 @@ class Computing(Context):
         if not one.new or work not in one.new:
             return
         self.evaluator.shadows.learn(self.stage.stores)
-        self.evaluator.rerun(work, one.made, one.imports(), anew=True)
+        self.evaluator.anew.rerun(work, one.made, one.imports(), anew=True)
         for name, made in one.made.items():
             live = self._live(work, name)
             if made is not live and type(made) is type(live) and (type(made) in TABLES or not _is_told(made, name, work)):
@@ -102,7 +102,7 @@ class Computing(Context):
         was: dict[str, Any] = {}
         try:
             for earlier in one.old:
-                self.evaluator.rerun(earlier, was, one.imports(), anew=False)
+                self.evaluator.anew.rerun(earlier, was, one.imports(), anew=False)
         except Refused as error:
             words = f"what its old source makes can't be worked out any more ({error.message}), so what is live isn't known"
             raise Refused("conflict", words, target=work.named(work.change.again[0]), hint=_BY_HAND) from error
@@ -181,14 +181,14 @@ class Computing(Context):
         now = swap.read(owner, name, via)
         live = self.virtual.get((id(owner), name), now)
         self.evaluator.shadows.learn(self.stage.stores)
-        was = self.evaluator.was(work)
-        made = self.evaluator.value(work)
+        was = self.evaluator.anew.was(work)
+        made = self.evaluator.anew.value(work)
         for filler in [w for w in self.works if w.change.again and _fills(w, work)]:
             old = filler.change.decision is not None and filler.change.decision.rule == "fill-old"
             if not old:
-                made = self.evaluator.fill(filler, name, made, anew=True)
+                made = self.evaluator.anew.fill(filler, name, made, anew=True)
             elif was is not ABSENT:
-                was = self.evaluator.fill(filler, name, was, anew=False)
+                was = self.evaluator.anew.fill(filler, name, was, anew=False)
         rule = work.change.decision.rule if work.change.decision is not None else ""
         if rule == "replace":  # a person's: whatever the program has made of it
             self.stage.put(owner, name, via, made)

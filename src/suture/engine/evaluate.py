@@ -1,9 +1,9 @@
 """
 Expressions that a patch brings: new functions, classes, imports and constants, changed defaults and annotations.
 
-The one place where a patch's code runs before it is live: at apply, never by ``plan``; last before the commit, as everything
-that can fail comes first.  Each statement runs in its module's (or its class's) namespace, and what it binds is caught in an
-overlay; the module's top level never runs again.
+Here, and in what ``anew`` runs once more for us, a patch's code runs before it is live: at apply, never by ``plan``; last before
+the commit, as everything that can fail comes first.  Each statement runs in its module's (or its class's) namespace, and what it
+binds is caught in an overlay; the module's top level never runs again.
 
 A new name that another new expression *calls through* (a table made by a new function that uses a new constant) has to be
 found by running code in the module's real globals.  Then the names are lent to the module while the expression runs, and
@@ -17,42 +17,20 @@ import builtins
 import contextlib
 import copy
 import sys
-import types
 from collections.abc import Callable, Container, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from suture.engine import swap
-from suture.engine.facts import Definition, code_at, inner_body, wrap
+from suture.engine.anew import CLASS_NOISE, Anew, ClassSpace, failed, statement
+from suture.engine.facts import inner_body, wrap
 from suture.engine.frames import class_space, lineage, qualname_of
 from suture.engine.plan import Work
-from suture.engine.rerun import Behind, absolute, with_imports
-from suture.engine.resolve import mangled
-from suture.engine.shadow import Shadows, reading_anew
-from suture.engine.values import TABLES, is_quiet
-from suture.errors import Refused
+from suture.engine.rerun import absolute
 
 __all__ = ["Evaluator"]
 
 _UNSET = object()
 _QUIET_HOUSES = frozenset((None, "abc", "enum", "typing"))  # None: builtins; their hooks enter classes nowhere
-
-
-class _ClassSpace(dict[str, Any]):
-    """Namespace of a class body that sees the members of the live class behind the new ones."""
-
-    def __init__(self, pending: Mapping[str, Any], live: Mapping[str, Any], module: Mapping[str, Any] | None = None) -> None:
-        super().__init__()
-        self._behind = (pending, live)
-        self._module = module
-
-    def __missing__(self, key: str) -> Any:
-        for space in self._behind:
-            if key in space:
-                return space[key]
-        if self._module is not None:  # the interpreter itself doesn't ask a shadow here
-            return self._module[key]
-        raise KeyError(key)
 
 
 class Evaluator:
@@ -63,13 +41,16 @@ class Evaluator:
         pending: New names by the id of their module.
         members: New class members by the id of their class.
         ran: What was run and what it imported, in words, for the note ``evaluated``.
+        anew: Runs what has run before once more.
+        shadows: What that reads.
     """
 
     def __init__(self, rest: Callable[[], None]) -> None:
         self.pending: dict[int, dict[str, Any]] = {}
         self.members: dict[int, dict[str, Any]] = {}
         self.ran: list[str] = []
-        self.shadows = Shadows(self.pending, self.members)
+        self.anew = Anew(self.pending, self.members, self.ran, rest)
+        self.shadows = self.anew.shadows
         self._rest = rest
         self._lent = contextlib.ExitStack()
 
@@ -89,7 +70,7 @@ class Evaluator:
         try:
             made = self._class_level(work) if work.owner is not None else self._module_level(work)
         except Exception as error:
-            raise _failed(work, error) from error
+            raise failed(work, error) from error
         imported = sorted(set(sys.modules) - modules)
         words = f"{work.target}" + (f" imported {', '.join(imported[:8])}" if imported else "")
         if hooks := sorted({hook for _, value in made if issubclass(type(value), type) for hook in _hooks_of(value)}):
@@ -108,12 +89,12 @@ class Evaluator:
             pass
         elif changed and any(isinstance(n, ast.Name) and n.id in changed for n in ast.walk(node)):
             with swap.lent(space, {**_ahead(changed), **{n: v for n, v in pending.items() if not hasattr(builtins, n)}}):
-                exec(_statement(work.after, _Ahead(changed).visit), space, overlay)
+                exec(statement(work.after, _Ahead(changed).visit), space, overlay)
         elif _needs_lending(node, pending):
             with swap.lent(space, {n: v for n, v in pending.items() if not hasattr(builtins, n)}):
-                exec(_statement(work.after), space, overlay)
+                exec(statement(work.after), space, overlay)
         else:
-            exec(_statement(work.after), space, overlay)
+            exec(statement(work.after), space, overlay)
         made = [(n, v) for n, v in overlay.items() if pending.get(n, _UNSET) is not v]
         pending.update(made)
         return made
@@ -135,17 +116,17 @@ class Evaluator:
         owner = work.owner
         assert owner is not None
         pending = self.members.setdefault(id(owner), {})
-        space = _ClassSpace(pending, class_space(owner))
+        space = ClassSpace(pending, class_space(owner))
         space["__annotations__"] = {}  # else the statement writes into those of the live class
         fresh = self.pending.get(id(work.module), {})
         changed = {n: v for n, v in fresh.items() if n in work.space}
-        code = _statement(work.after, _Ahead(changed).visit)
+        code = statement(work.after, _Ahead(changed).visit)
         with swap.lent(work.space, {**_ahead(changed), **{n: v for n, v in fresh.items() if not hasattr(builtins, n)}}):
             exec(code, work.space, space)
             cell = space.pop("__classcell__", None)
             if cell is not None:
                 cell.cell_contents = owner
-            made = [(n, v) for n, v in dict.items(space) if n not in _CLASS_NOISE]
+            made = [(n, v) for n, v in dict.items(space) if n not in CLASS_NOISE]
             for name, value in made:
                 named = type(value).__dict__.get("__set_name__")
                 if named is not None:
@@ -153,203 +134,7 @@ class Evaluator:
         pending.update(made)
         return made
 
-    # ------------------------------------------------------------ changed values
-
-    def value(self, work: Work) -> Any:
-        """
-        What the new text of an assignment makes, with all that the patch changes as it will be.
-
-        Raises:
-            Refused: evaluation-failed, evaluation-entangled.  Nothing was changed.
-        """
-        shadow = self.shadows.of(work.module, work.space)
-        code = _assignment(work.after, anew=True)
-        try:
-            if work.owner is None:
-                exec(code, shadow)
-                made = shadow[_VALUE]
-            else:
-                space = _ClassSpace(self.members.get(id(work.owner), {}), class_space(work.owner), shadow)
-                exec(code, shadow, space)
-                made = space[_VALUE]
-        except Exception as error:
-            raise _failed(work, error) from error
-        finally:
-            shadow.clear()
-        self.ran.append(work.target)
-        self._rest()
-        return self.shadows.real(made, code, work.target)
-
-    def was(self, work: Work) -> Any:
-        """What the old text of an assignment makes in the live module; ABSENT if working that out could do more than that."""
-        assert work.before is not None
-        space = work.space
-        live = list(space.items())
-        # A table has to be known; the builder has seen that the functions which made it do nothing else.
-        merges = work.change.decision is not None and work.change.decision.rule == "merge"
-        own = {n for n, f in live if type(f) is types.FunctionType and f.__globals__ is space} if merges else ()
-        modules = {n for n, m in live if isinstance(m, types.ModuleType)}
-        if not is_quiet(getattr(work.before.parse(), "value", None), own, modules):
-            return swap.ABSENT
-        made = _ClassSpace({}, class_space(work.owner) if work.owner is not None else {})
-        try:
-            exec(_assignment(work.before, anew=False), space, made)
-        except Exception:  # noqa: BLE001  it doesn't run any more: then nothing is known of it
-            return swap.ABSENT
-        self._rest()
-        return made[_VALUE]
-
-    def fill(self, work: Work, name: str, table: Any, *, anew: bool) -> Any:
-        """
-        Run a statement that fills a table, on a table of ours.
-
-        Raises:
-            Refused: evaluation-failed.
-        """
-        shadow = self.shadows.of(work.module, work.space)
-        live = class_space(work.owner) if work.owner is not None else {}
-        space = _ClassSpace(self.members.get(id(work.owner), {}) if anew else {}, live, shadow if anew else None)
-        space[name] = table
-        try:
-            code = _statement(work.after, partial(reading_anew, classes=work.change.scope.classes) if anew else None)
-            exec(code, shadow if anew else work.space, space)
-        except Exception as error:
-            raise _failed(work, error) from error
-        finally:
-            shadow.clear()
-        self._rest()
-        made = space[name]
-        return self.shadows.real(made, code, work.target) if anew else made
-
-    def body(
-        self, work: Work, source: Definition, edit: Callable[[Any], ast.stmt], behind: Mapping[str, Any], *, anew: bool
-    ) -> tuple[dict[str, Any], types.CodeType]:
-        """
-        Run the body of a class statement by itself: no class is made.
-
-        Args:
-            source: The statement.
-            edit: What is left of it.
-            behind: Names of the class that it may read and doesn't bind.
-            anew: With all that the patch changes as it will be; else as it is.
-
-        Raises:
-            Refused: evaluation-failed.  Nothing was changed.
-        """
-        shadow = self.shadows.of(work.module, work.space)
-        space = _ClassSpace(behind, {}, shadow if anew else work.space)
-        space["__annotations__"] = {}  # else the body may find its module's
-        try:
-            code = code_at(_statement(source, edit), (work.change.target.name,))
-            exec(code, shadow if anew else work.space, space)
-        except Exception as error:
-            raise _failed(work, error) from error
-        finally:
-            shadow.clear()
-        self._rest()
-        made = dict(space)
-        if not made["__annotations__"]:
-            del made["__annotations__"]
-        return made, code
-
-    def decorators(self, work: Work, source: Definition, *, anew: bool) -> tuple[Any, ...]:
-        """
-        What the decorators of a class statement are, outermost first; none is called.
-
-        Raises:
-            Refused: evaluation-failed.  Nothing was changed.
-        """
-
-        def bound(node: Any) -> ast.stmt:
-            value = ast.Tuple([reading_anew(d, source.classes) if anew else d for d in node.decorator_list], ast.Load())
-            made = ast.Assign([ast.Name(_VALUE, ast.Store())], value)
-            return ast.fix_missing_locations(ast.copy_location(made, node))
-
-        shadow = self.shadows.of(work.module, work.space)
-        module = shadow if anew else work.space
-        live = class_space(work.owner) if work.owner is not None else {}
-        space = _ClassSpace(self.members.get(id(work.owner), {}) if anew else {}, live, module)
-        try:
-            exec(_statement(source, bound), module, space)
-        except Exception as error:
-            raise _failed(work, error) from error
-        finally:
-            shadow.clear()
-        if anew:
-            self.ran.append(work.target)
-        self._rest()
-        return space[_VALUE]  # type: ignore[no-any-return]
-
-    def rerun(self, work: Work, made: dict[str, Any], known: Container[str], *, anew: bool) -> None:
-        """
-        Run a statement of a module's top level on names of ours.
-
-        Args:
-            work: It, as *after*.
-            made: What statements before it have bound; gets what this one binds, and loses what it deletes.
-            known: Imports, dumped, that ran when the module was imported: they go as they went.
-            anew: In the shadow; else with what is live, nothing of which is written.
-
-        Raises:
-            Refused: evaluation-failed, evaluation-entangled.
-        """
-        space = self.shadows.of(work.module, work.space) if anew else Behind(work.space)
-        mine = {n: work.space[n] for n in _OF_MODULES if n in work.space}
-        given: dict[str, Any] = {}
-
-        def edit(node: Any) -> ast.stmt:
-            made, found = with_imports(reading_anew(node, ()) if anew else node, work.space, known, self.pending if anew else {})
-            given.update(found)
-            return made
-
-        try:
-            code = _statement(work.after, edit)
-            space.update({**mine, **made, **given})
-            exec(code, space)
-            bound = {n: v for n, v in dict.items(space) if n not in mine and n not in given and n not in _NOISE}
-        except Exception as error:
-            raise _failed(work, error) from error
-        finally:
-            space.clear()
-        before = dict(made)
-        made.clear()
-        for name, value in bound.items():
-            known_value = before.get(name, _UNSET) is value and type(value) not in TABLES
-            made[name] = self.shadows.inside(value, code, work.target) if anew and not known_value else value
-        if anew:
-            self.ran.append(work.target)
-        self._rest()
-
-    def class_of(self, work: Work, *, anew: bool) -> Any:
-        """
-        The class that a statement makes, for what is in it: a class of nobody's.
-
-        Args:
-            anew: The new statement, with all that the patch changes as it will be; else the old one, as things are.
-
-        Raises:
-            Refused: evaluation-failed.
-        """
-        source = work.after if anew else work.before
-        assert source is not None
-        shadow = self.shadows.of(work.module, work.space)
-        behind: tuple[Mapping[str, Any], Mapping[str, Any]] = {}, {}
-        if work.owner is not None:
-            behind = self.members.get(id(work.owner), {}) if anew else {}, class_space(work.owner)
-        space = _ClassSpace(*behind, shadow if anew else None)
-        try:
-            code = _statement(source, partial(reading_anew, classes=source.classes) if anew else None)
-            if anew:
-                shadow.at_hand(_names_in(source.parse()))
-            exec(code, shadow if anew else work.space, space)
-        except Exception as error:
-            raise _failed(work, error) from error
-        finally:
-            shadow.clear()
-        if anew:
-            self.ran.append(work.target)
-        self._rest()
-        return space[mangled(work.change.target.name, work.change.scope.classes)]
+    # ------------------------------------------------------------ what comes later finds what came before
 
     def gets_members(self, live: type, stand_in: type, added: Mapping[str, Any]) -> None:
         """
@@ -382,16 +167,16 @@ class Evaluator:
         """
         node = _mangle(node, work.change.scope.classes)
         tree = ast.fix_missing_locations(ast.Expression(node))
-        space = _ClassSpace(self.pending.get(id(work.module), {}), {})
+        space = ClassSpace(self.pending.get(id(work.module), {}), {})
         if work.owner is not None:
             members = {**class_space(work.owner), **self.members.get(id(work.owner), {})}
-            space = _ClassSpace(members, self.pending.get(id(work.module), {}))
+            space = ClassSpace(members, self.pending.get(id(work.module), {}))
         flags = work.after.flags
         try:
             code = compile(tree, work.after.filename, "eval", flags, dont_inherit=True)
             value = eval(code, work.space, space)
         except Exception as error:
-            raise _failed(work, error) from error
+            raise failed(work, error) from error
         self._rest()
         return value
 
@@ -414,7 +199,8 @@ class Evaluator:
     def _bare_function(self, work: Work) -> Any:
         """The new ``def`` executed without its decorators and defaults: a function nobody will call."""
         source = work.after
-        tree = compile(_unwrapped(source), source.filename, "exec", source.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+        text = wrap(source.text, source.classes, source.imports)[1]
+        tree = compile(text, source.filename, "exec", source.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
         node: Any = inner_body(tree, source.wrapped, source.imports)[0]
         tree.body = tree.body[bool(source.imports) :]
         node.decorator_list = []
@@ -425,7 +211,7 @@ class Evaluator:
             code = compile(tree, source.filename, "exec", source.flags, dont_inherit=True)
             exec(code, work.space, space)
         except Exception as error:
-            raise _failed(work, error) from error
+            raise failed(work, error) from error
         made: Any = None
         for name in work.change.scope.classes:
             made = space[name]
@@ -435,59 +221,7 @@ class Evaluator:
         return space.get(name) or space[f"_{classes[-1].lstrip('_')}{name}"]
 
 
-_CLASS_NOISE = frozenset(
-    (
-        "__annotate__",
-        "__annotate_func__",
-        "__annotations__",
-        "__classdict__",
-        "__classdictcell__",
-        "__conditional_annotations__",
-        "__doc__",
-        "__firstlineno__",
-        "__module__",
-        "__qualname__",
-        "__static_attributes__",
-        "__type_params__",
-    )
-)
-
-
-# What an import asks of the module that it stands in; what the interpreter puts into a namespace by itself.
-_OF_MODULES = ("__name__", "__package__", "__spec__", "__path__", "__file__", "__loader__")
-_NOISE = _CLASS_NOISE | {"__builtins__"}
-_VALUE, _NEW = "__suture_value__", "_suture_new_"
-
-
-def _assignment(source: Definition, *, anew: bool) -> types.CodeType:
-    """Code that binds an assignment's value to a name of ours, where the statement stands."""
-
-    def bound(node: Any) -> ast.stmt:
-        value = reading_anew(node.value, source.classes) if anew else node.value
-        return ast.copy_location(ast.Assign([ast.copy_location(ast.Name(_VALUE, ast.Store()), node)], value), node)
-
-    return _statement(source, bound)
-
-
-def _statement(source: Definition, edit: Callable[[Any], ast.stmt] | None = None) -> types.CodeType:
-    """
-    Code of a statement where it stands, edited; of its class's body, if it's in one.
-
-    The imports that stand before it for the compiler's sake are there, and don't run.
-    """
-    text = wrap(source.text, source.classes, source.imports)[1]
-    tree = compile(text, source.filename, "exec", source.flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-    if source.imports:
-        never = ast.If(ast.Constant(value=False), [tree.body[0]], [])
-        tree.body[0] = ast.fix_missing_locations(ast.copy_location(never, tree.body[0]))
-    body = inner_body(tree, source.wrapped, source.imports)
-    if edit is not None:
-        made = edit(body[0])
-        if source.wrapped == bool(source.imports):
-            tree.body[source.wrapped] = made
-        else:
-            body[0] = made
-    return code_at(source.code_of(tree), source.classes)
+_NEW = "_suture_new_"
 
 
 def _hooks_of(cls: type) -> Iterator[str]:
@@ -503,24 +237,6 @@ def _hooks_of(cls: type) -> Iterator[str]:
 def _house(cls: type) -> Any:
     """Module of a class; None for those of C, which have a getter for it."""
     return module if type(module := class_space(cls).get("__module__")) is str else None
-
-
-def _names_in(node: ast.stmt) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-
-
-def _unwrapped(source: Definition) -> str:
-    return wrap(source.text, source.classes, source.imports)[1]
-
-
-def _failed(work: Work, error: BaseException) -> Refused:
-    return Refused(
-        "evaluation-failed",
-        f"{type(error).__name__}: {error}",
-        target=work.target,
-        hint="it runs in the live module's namespace at apply: mend it, or put what it needs into the patch",
-        evidence={"raised": type(error).__name__},
-    )
 
 
 def _needs_lending(node: ast.stmt, pending: Mapping[str, Any]) -> bool:

@@ -180,7 +180,7 @@ class Fitting(Computing):
         live = self.resolver.raw(work)[1]
         assert isinstance(live, type) and work.before is not None
         self.evaluator.shadows.learn(self.stage.stores)
-        old, new = self.evaluator.class_of(work, anew=False), self.evaluator.class_of(work, anew=True)
+        old, new = self.evaluator.anew.class_of(work, anew=False), self.evaluator.anew.class_of(work, anew=True)
         made = members.renew(live, old, new, work, self.evaluator.shadows, self.virtual)
         for owner, name, via, value in made.writes:
             self.stage.put(owner, name, via, value)

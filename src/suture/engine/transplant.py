@@ -155,7 +155,7 @@ class Remaking:
         def edit(node: Any) -> ast.stmt:
             return _only_fields(node, fields, source.classes if anew else None)
 
-        space, code = self.evaluator.body(work, source, edit, known, anew=anew)
+        space, code = self.evaluator.anew.body(work, source, edit, known, anew=anew)
         for name in fields if anew else ():
             key = mangled(name, classes)
             if key in space:
@@ -163,7 +163,7 @@ class Remaking:
         stubs: dict[int, type] = {i: m.cls for i, m in self.twins.items()} if anew else {}
         cls = _class(live, {**known, **space}, stubs)
         bare = dict(class_space(cls))
-        decorators = self.evaluator.decorators(work, source, anew=anew)
+        decorators = self.evaluator.anew.decorators(work, source, anew=anew)
         pending = self.evaluator.pending.get(id(work.module), {}) if anew else {}
         with swap.lent(work.space, pending):  # dataclasses asks the module what the text of an annotation means
             for decorator in reversed(decorators):

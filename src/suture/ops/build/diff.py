@@ -14,19 +14,19 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from suture.engine.values import is_table
-from suture.errors import Refused
-from suture.ops.build import members, nodes, rebasing, shapes
+from suture.ops.build import nodes, shapes
+from suture.ops.build.classes import Classes
 from suture.ops.build.decisions import FILE, Decisions
 from suture.ops.build.filling import can_be_filled
 from suture.ops.build.knots import Knot, left_by
-from suture.ops.build.lacking import lacking
+from suture.ops.build.ledger import Difference, Ledger, Where
 from suture.ops.build.nodes import FunctionNode, Item
 from suture.ops.build.pairing import pair, same_call
 from suture.ops.build.tree import Source
-from suture.patch import Change, Decision, Expect, Finding, Kind, Scope, Severity, Target
+from suture.patch import Decision, Expect, Kind, Severity
 
 __all__ = ["Difference", "diff", "rule_for"]
 
@@ -34,54 +34,6 @@ _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 _AT_CREATION = frozenset(("__new__", "__init_subclass__", "__class_getitem__", "__set_name__", "__del__", "__getattribute__"))
 _BINDERS = frozenset(("def", "class", "value", "import"))
 _WORDS = {"def": "a function", "class": "a class", "value": "a variable", "import": "an import", "annotation": "an annotation"}
-
-
-@dataclass
-class Difference:
-    """
-    What two versions of a module differ in.
-
-    Attributes:
-        changes: In the order of the new source; numbers aren't final.
-        findings: Why the rest isn't carried; evidence ``old`` and ``new`` are lines ("12-15") of the statements meant.
-        moved: Qualified names of unchanged functions whose line changed.
-        filled: Tables, by classes and name, that other statements fill now.
-    """
-
-    changes: list[Change] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    moved: list[str] = field(default_factory=list)
-    filled: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Scope:
-    """
-    Where the walk is.
-
-    Attributes:
-        classes: Names of the enclosing classes.
-        old_class: The innermost of them, on both sides.
-        block: "" (runs for sure), "typing", "main" or "conditional".
-        bound: Names that the module or class binds on the old side, anywhere.
-        often: Those that either side binds more than once.
-        kind: "enum", "fields" or "" for the innermost class.
-        shape: Set if the innermost class can be made anew from its fields.
-        why: Why the members of an enumeration aren't carried.
-    """
-
-    classes: tuple[str, ...] = ()
-    old_class: ast.ClassDef | None = None
-    new_class: ast.ClassDef | None = None
-    block: str = ""
-    bound: frozenset[str] = frozenset()
-    often: frozenset[str] = frozenset()
-    kind: str = ""
-    shape: shapes.Shape | None = None
-    why: str = ""
-
-    def dotted(self, name: str) -> str:
-        return ".".join([*self.classes, name])
 
 
 def diff(old: Source, new: Source, decisions: Decisions | None = None, knots: Sequence[Knot] = ()) -> Difference:
@@ -103,8 +55,10 @@ def diff(old: Source, new: Source, decisions: Decisions | None = None, knots: Se
 class _Differ:
     def __init__(self, old: Source, new: Source, decisions: Decisions) -> None:
         self.old, self.new, self.decisions = old, new, decisions
-        self.out = Difference()
+        self.ledger = Ledger(old, new, decisions)
+        self.say, self.change, self.decided = self.ledger.say, self.ledger.change, self.ledger.decided
         self.lineage = nodes.Lineage(new.tree)
+        self.classes = Classes(self.ledger, self.lineage)
         self.taken: set[int] = set()
 
     def run(self, knots: Sequence[Knot]) -> Difference:
@@ -114,11 +68,11 @@ class _Differ:
             if names and not any(self.decisions.is_about((self.old, self.new)[side], node) for side, node in knot.statements()):
                 knot.touched |= names
                 self.taken.update(map(id, knot.taken()))
-        self._body(old, new, _Scope(bound=nodes.bound_names(old), often=nodes.bound_often(old) | nodes.bound_often(new)))
+        self._body(old, new, Where(bound=nodes.bound_names(old), often=nodes.bound_often(old) | nodes.bound_often(new)))
         if self.old.future_flags != self.new.future_flags:
             self._future_differs()
-        self.out.changes.sort(key=lambda c: c.scope.line_after)
-        return self.out
+        self.ledger.out.changes.sort(key=lambda c: c.scope.line_after)
+        return self.ledger.out
 
     def _future_differs(self) -> None:
         """Said by its place alone: what a ``__future__`` import does is counted by its flags, not by its lines."""
@@ -128,11 +82,11 @@ class _Differ:
             words += f"; an annotation becomes {form} only where it changes itself, the others keep their form"
         source = self.new if self.new.future_flags & ~self.old.future_flags else self.old
         futures = (n for n in source.tree.body if isinstance(n, ast.ImportFrom) and n.module == "__future__")
-        self._say("future-changed", _NOTE, _Scope(), words, place=next(futures))
+        self.say("future-changed", _NOTE, Where(), words, place=next(futures))
 
     # ------------------------------------------------------------ walking
 
-    def _body(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt], scope: _Scope) -> None:
+    def _body(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt], scope: Where) -> None:
         left, right = (
             [i for i in nodes.items(body, source) if id(i.whole) not in self.taken]
             for body, source in ((old, self.old), (new, self.new))
@@ -149,41 +103,41 @@ class _Differ:
         self._order([(b, a) for b, a in pairs if b.dump == a.dump or b.key[0] == "block"], scope)
         self._docs(old, new, scope)
 
-    def _same(self, old: ast.stmt, new: ast.stmt, scope: _Scope) -> None:
+    def _same(self, old: ast.stmt, new: ast.stmt, scope: Where) -> None:
         if nodes.first_line(old) == nodes.first_line(new):
             return
         if isinstance(new, FunctionNode):
-            self.out.moved.append(scope.dotted(new.name))
+            self.ledger.out.moved.append(scope.dotted(new.name))
             return
         inner = replace(scope, classes=(*scope.classes, new.name)) if isinstance(new, ast.ClassDef) else scope
         if isinstance(new, (ast.ClassDef, *nodes.BLOCKS)):
             for before, after in zip(nodes.inner_statements(old), nodes.inner_statements(new), strict=False):
                 self._same(before, after, inner)
 
-    def _order(self, pairs: Sequence[tuple[Item, Item]], scope: _Scope) -> None:
+    def _order(self, pairs: Sequence[tuple[Item, Item]], scope: Where) -> None:
         """Statements that both sides have, in another order: not carried, and said."""
         last = -1
         for before, after in sorted(((b, a) for b, a in pairs if b.key[0] not in ("def", "class")), key=lambda p: p[1].at):
             if before.at < last and scope.block != "typing" and not self._is_ordered_anew(after, scope):
                 words = f"statements stand in another order ({nodes.head(after.node)}); they don't run again"
-                self._say("reordered", _NOTE, scope, words, place=after.node)
+                self.say("reordered", _NOTE, scope, words, place=after.node)
                 return
             last = before.at
 
-    def _is_ordered_anew(self, item: Item, scope: _Scope) -> bool:
+    def _is_ordered_anew(self, item: Item, scope: Where) -> bool:
         """True for a field whose class is made anew."""
         return scope.shape is not None and scope.shape.differs and item.name in scope.shape.names
 
-    def _docs(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt], scope: _Scope) -> None:
+    def _docs(self, old: Sequence[ast.stmt], new: Sequence[ast.stmt], scope: Where) -> None:
         if [ast.dump(n) for n in old if nodes.is_doc(n)] != [ast.dump(n) for n in new if nodes.is_doc(n)]:
             words = "the docstring, or a bare constant, differs; it isn't carried"
             name = scope.classes[-1] if scope.classes else ""
-            self._say("docs-only", _NOTE, replace(scope, classes=scope.classes[:-1]), words, name=name)
+            self.say("docs-only", _NOTE, replace(scope, classes=scope.classes[:-1]), words, name=name)
 
-    def _differs(self, before: Item, after: Item, scope: _Scope) -> None:
+    def _differs(self, before: Item, after: Item, scope: Where) -> None:
         old, new, kind = before.node, after.node, after.key[0]
         if scope.block == "typing" or kind in ("overload", "typing"):
-            self._type_only(scope, old, new)
+            self.ledger.type_only(scope, old, new)
         elif isinstance(old, FunctionNode) and isinstance(new, FunctionNode):
             self._function(old, new, before, scope)
         elif isinstance(old, ast.ClassDef) and isinstance(new, ast.ClassDef):
@@ -192,37 +146,37 @@ class _Differ:
             for label, mine, theirs in nodes.paired_blocks(old, new):
                 self._body(mine, theirs, replace(scope, block=scope.block or label))
         elif scope.block == "main":
-            self._main_block(scope, old, new)
+            self.ledger.main_block(scope, old, new)
         elif kind == "annotation":
             self._annotation(old, new, scope, "changes")
         elif nodes.blanked_dump(old) == nodes.blanked_dump(new):
-            self._change(Kind.NESTED, after.name, old, new, scope)
+            self.change(Kind.NESTED, after.name, old, new, scope)
         elif kind == "value":
             self._value(old, new, after, scope)
         elif kind == "import" and self._may_bind_anew(before, after, scope):
             self._bind_anew(before, after, scope)
         elif kind == "import":
             words = f"{after.name} comes from elsewhere: {ast.unparse(new)}"
-            self._say("import-changed", _ERROR, scope, words, "import it under a new name", old=old, new=new, name=after.name)
+            self.say("import-changed", _ERROR, scope, words, "import it under a new name", old=old, new=new, name=after.name)
         else:
             self._statement(scope, old, new)
 
     # ------------------------------------------------------------ functions
 
-    def _function(self, old: FunctionNode, new: FunctionNode, item: Item, scope: _Scope) -> None:
+    def _function(self, old: FunctionNode, new: FunctionNode, item: Item, scope: Where) -> None:
         if "abstractmethod" in nodes.decorators(new) and "abstractmethod" not in nodes.decorators(old):
             words, hint = f"{new.name} becomes abstract", "restart: subclasses that exist lack it"
-            self._say("abstract-added", _ERROR, scope, words, hint, old=old, new=new, name=new.name)
+            self.say("abstract-added", _ERROR, scope, words, hint, old=old, new=new, name=new.name)
             return
         twin = next((o for o in self._others(old, scope) if ast.dump(o) == ast.dump(old)), None)
         if twin is not None:
             place = f"{self.old.path}:{nodes.first_line(twin)}"
             words = f"{new.name} is defined twice with the same source ({place} too): which one is live can't be seen"
-            self._say("redefined", _ERROR, scope, words, "rename one of them, or restart", old=old, new=new, name=new.name)
+            self.say("redefined", _ERROR, scope, words, "rename one of them, or restart", old=old, new=new, name=new.name)
             return
-        self._change(Kind.FUNCTION, new.name, old, new, scope, slot=nodes.slot(new), nth=item.nth)
+        self.change(Kind.FUNCTION, new.name, old, new, scope, slot=nodes.slot(new), nth=item.nth)
 
-    def _others(self, node: FunctionNode | ast.ClassDef, scope: _Scope) -> list[ast.stmt]:
+    def _others(self, node: FunctionNode | ast.ClassDef, scope: Where) -> list[ast.stmt]:
         """Other definitions of the kind and name in the old scope, in its blocks too."""
         body = (scope.old_class or self.old.tree).body
         same = (s for s in nodes.statements(body) if isinstance(s, type(node)) and s is not node)
@@ -230,7 +184,7 @@ class _Differ:
 
     # ------------------------------------------------------------ classes
 
-    def _class(self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope) -> None:
+    def _class(self, old: ast.ClassDef, new: ast.ClassDef, scope: Where) -> None:
         parts: list[tuple[str, Sequence[ast.AST], Sequence[ast.AST]]] = [
             ("bases", old.bases, new.bases),
             ("keywords", old.keywords, new.keywords),
@@ -242,15 +196,15 @@ class _Differ:
         shape = shapes.shape_of(self.old, old, self.new, new, kind) if not scope.block else None
         why = shapes.stands_in_the_way(shape) if shape is not None else ""
         if differ and (shape is None or why or differ != ["decorators"]):
-            if not self._shape_changes(old, new, differ, scope, why):
+            if not self.classes.shape_changes(old, new, differ, scope, why):
                 return
             shape = None
         if self._others(old, scope):
             words = f"class {new.name} is defined more than once: which one is live can't be seen"
-            self._say("redefined", _ERROR, scope, words, "restart", old=old, new=new, name=new.name)
+            self.say("redefined", _ERROR, scope, words, "restart", old=old, new=new, name=new.name)
             return
         unsure = scope.block == "conditional" and new.name in scope.often  # ``except ImportError: class A``
-        inner = _Scope(
+        inner = Where(
             (*scope.classes, new.name),
             old,
             new,
@@ -260,141 +214,42 @@ class _Differ:
             kind="fields" if shape is not None else kind,
             shape=shape if not why else None,
         )
-        self._body(*self._but_members(old, new, scope, inner))
+        self._body(*self.classes.but_members(old, new, scope, inner))
         if inner.shape is not None and inner.shape.differs:
-            self._made_anew(inner.shape, inner)
-        self._new_attributes(old, new, inner)
-
-    def _shape_changes(self, old: ast.ClassDef, new: ast.ClassDef, shape: Sequence[str], scope: _Scope, because: str) -> bool:
-        """What becomes of the head of a class; False if its body has no say any more."""
-        why = f"{', '.join(shape)} of class {new.name} change" + (f"; {because}" if because else "")
-        no = rebasing.why_not(old, new, (self.lineage.kind(old), self.lineage.kind(new))) if list(shape) == ["bases"] else "."
-        if scope.block == "typing" or (scope.block and new.name in scope.often):
-            no = "which of its definitions is live can't be seen"
-        no = no or rebasing.told(((self.old, old), (self.new, new)))
-        if no:
-            words = why + (f": {no}" if no != "." else "")
-            self._say("class-shape", _ERROR, scope, words, "restart, or add a new class", old=old, new=new, name=new.name)
-            return False
-        self._rebase(old, new, scope)
-        return True
-
-    def _rebase(self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope) -> None:
-        """Other bases for the class that is there, and what objects that exist lack of them."""
-        self._change(Kind.BASES, new.name, old, new, scope, names=(new.name,))
-        if rebasing.from_object(old) or rebasing.from_object(new):
-            words = f"{new.name} comes from object alone on one side: up to Python 3.14 its bases can't change in place"
-            hint = "restart those, or add a new class"
-            self._say("class-shape", _WARNING, scope, words, hint, name=new.name, place=new)
-        for name, base, method in rebasing.lacked(((self.old, old), (self.new, new))):
-            hint = f"give {base} a default ({name} = ...), or read it with getattr(self, {name!r}, ...)"
-            reads = f"what {method.name} reads, self.{name}" if method is not None else ""
-            words = f"{base} is a base now, and its __init__ sets {reads}: objects that exist lack it"
-            if method is None:
-                words, hint = (
-                    f"{base} is a base now, and what its __init__ sets isn't seen: objects that exist lack that",
-                    "see what it sets",
-                )
-            severity = _ERROR if method is not None else _WARNING
-            self._say("new-attribute", severity, scope, words, hint, name=new.name, place=new)
-
-    def _but_members(
-        self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope, inner: _Scope
-    ) -> tuple[Sequence[ast.stmt], Sequence[ast.stmt], _Scope]:
-        """Bodies of a class; of an enumeration without the members that change, which go in together."""
-        if inner.kind != "enum" or inner.block == "typing" or not members.differ(old, new):
-            return old.body, new.body, inner
-        sure = scope.block != "conditional" or new.name not in scope.often
-        why = members.why_not(self.old, self.new, old, new) if sure else "which of its definitions is live can't be seen"
-        if why:
-            return old.body, new.body, replace(inner, why=why)
-        self._change(Kind.MEMBERS, new.name, old, new, scope, names=(new.name,))
-        for node, names in members.gone(old, new):
-            words = f"{names} is removed; it stays a member in the process"
-            hint = "nothing to do, unless something goes through all members"
-            self._say("removed-kept", _WARNING, inner, words, hint, old=node, name=names)
-        return *([s for s in side.body if not nodes.is_member(s)] for side in (old, new)), inner  # type: ignore[return-value]
-
-    def _made_anew(self, shape: shapes.Shape, scope: _Scope) -> None:
-        """A class whose decorators or fields change: they run again beside it; what objects that exist lack is said."""
-        outer, all_said = replace(scope, classes=scope.classes[:-1]), list(shapes.said(shape, self.lineage))
-        errors = [s for s in all_said if s.severity is _ERROR]
-        for said in errors:
-            here = scope if said.lack is not None else outer
-            self._say(
-                said.code, _ERROR, here, said.message, said.hint, old=shape.old, new=shape.new, name=said.name, place=said.place
-            )
-        if errors:
-            return
-        self.out.changes.append(shapes.change_of(shape, scope.classes[:-1]))
-        for said in all_said:
-            here = scope if said.lack is not None else outer
-            self._say(said.code, said.severity, here, said.message, said.hint, name=said.name, place=said.place)
-            if said.lack is not None and said.lack.given == "value" and said.lack.value is not None:
-                self._give_class(said.name, said.lack.value, next(nodes.methods(shape.new)), shape.new, scope)
-
-    def _new_attributes(self, old: ast.ClassDef, new: ast.ClassDef, scope: _Scope) -> None:
-        """Attributes that only a new ``__init__`` sets and a changed method reads: objects that exist lack them."""
-        before = {m.name: nodes.dump_of(self.old, m) for m in nodes.methods(old)}
-        changed = [m for m in nodes.methods(new) if before.get(m.name) != nodes.dump_of(self.new, m)]
-        for method, name, value in lacking(old, new, changed, self.lineage):
-            if value is not None:
-                self._class_default(name, value, method, new, scope)
-                continue
-            words = f"{method.name} reads self.{name}, which only the new __init__ sets: objects that exist lack it"
-            hint = f"give the class a default ({name} = ...), or read it with getattr(self, {name!r}, ...)"
-            self._say("new-attribute", _ERROR, scope, words, hint, name=method.name, place=method)
-
-    def _class_default(self, name: str, value: ast.expr, reader: FunctionNode, node: ast.ClassDef, scope: _Scope) -> None:
-        """Objects that exist find in their class what a new one is given; said."""
-        text = self._give_class(name, value, reader, node, scope)
-        words = f"{reader.name} reads self.{name}, which only the new __init__ sets: objects that exist find {text} in its place"
-        hint = "see that this is right for them, or give the class a default of your own"
-        self._say("new-attribute", _WARNING, scope, words, hint, name=reader.name, place=reader)
-
-    def _give_class(self, name: str, value: ast.expr, reader: FunctionNode, node: ast.ClassDef, scope: _Scope) -> str:
-        """Put into a class what a new object is given: a constant as it is, anything else once an object.  Returns its text."""
-        text, indent = ast.unparse(value), " " * node.body[0].col_offset
-        if nodes.is_plain(value) and not nodes.is_mutable(value):
-            kind, lines = Kind.VALUE, f"{indent}{name} = {text}\n"
-        else:
-            head = f'{indent}@__import__("functools").cached_property\n{indent}def {name}({reader.args.args[0].arg}):\n'
-            kind, lines = Kind.FUNCTION, f"{head}{indent} return {text}\n"
-        decision = Decision("class-default", "builder", "objects that exist lack what only the new __init__ sets")
-        self._change(kind, name, None, reader, scope, names=(name,), text=lines, decision=decision)
-        return text
+            self.classes.made_anew(inner.shape, inner)
+        self.classes.new_attributes(old, new, inner)
 
     # ------------------------------------------------------------ values
 
-    def _value(self, old: ast.stmt, new: ast.stmt, item: Item, scope: _Scope) -> None:
+    def _value(self, old: ast.stmt, new: ast.stmt, item: Item, scope: Where) -> None:
         name = item.name
         if (table := nodes.filled(new)) and self._may_be_filled(table, scope):
-            self.out.filled.append((scope.classes, table))
+            self.ledger.out.filled.append((scope.classes, table))
         elif name == "__slots__" and scope.classes and nodes.slots(old) is not None and nodes.slots(old) == nodes.slots(new):
             words = "__slots__ have the same names in another order or form; who reads them sees what the class was made with"
-            self._say("reordered", _NOTE, scope, words, old=old, new=new, name=name)
+            self.say("reordered", _NOTE, scope, words, old=old, new=new, name=name)
         elif name == "__slots__" and scope.classes:
             words = "__slots__ change"
-            self._say("slots-changed", _ERROR, scope, words, "restart: objects that exist can't carry a new slot", old=old, new=new)
+            self.say("slots-changed", _ERROR, scope, words, "restart: objects that exist can't carry a new slot", old=old, new=new)
         elif nodes.is_field(new, scope.kind) or nodes.is_field(old, scope.kind):
             self._field(old, new, scope, "changes")
         elif nodes.same_but_annotation(old, new):
-            self._type_only(scope, old, new)
+            self.ledger.type_only(scope, old, new)
         elif (why := self._not_carried(old, new, item, scope)) is not None:
             key = f"{self.new.module}:{scope.dotted(name)}"
-            chosen = self._chosen("value-changed", key, new, old)
+            chosen = self.ledger.chosen("value-changed", key, new, old)
             if chosen is not None and chosen.rule == "evaluate" and item.is_single and name not in scope.often:
-                self._change(Kind.VALUE, name, old, new, scope, names=(name,), decision=chosen)
-                self._decided(scope, chosen, None, None, f"{name} is worked out at apply", new)
+                self.change(Kind.VALUE, name, old, new, scope, names=(name,), decision=chosen)
+                self.decided(scope, chosen, None, None, f"{name} is worked out at apply", new)
             elif chosen is not None and chosen.rule == "skip":
-                self._decided(scope, chosen, old, new, f"{name} keeps the value that it has")
+                self.decided(scope, chosen, old, new, f"{name} keeps the value that it has")
             else:
                 hint = f"decide ({FILE}: `{key} = evaluate` or `skip`), assign it in a hotfix file, or restart"
-                self._say("value-changed", _ERROR, scope, why, hint, old=old, new=new, name=name)
+                self.say("value-changed", _ERROR, scope, why, hint, old=old, new=new, name=name)
         else:
-            self._change(Kind.VALUE, name, old, new, scope, names=(name,), decision=rule_for(old, new, scope.classes))
+            self.change(Kind.VALUE, name, old, new, scope, names=(name,), decision=rule_for(old, new, scope.classes))
 
-    def _not_carried(self, old: ast.stmt, new: ast.stmt, item: Item, scope: _Scope) -> str | None:
+    def _not_carried(self, old: ast.stmt, new: ast.stmt, item: Item, scope: Where) -> str | None:
         """Why a changed value can't be carried, or None."""
         before, after = nodes.value_of(old), nodes.value_of(new)
         if not item.is_single:
@@ -412,7 +267,7 @@ class _Differ:
     def _plain_functions(self) -> set[str]:
         return {n.name for n in self.new.tree.body if isinstance(n, FunctionNode) and not n.decorator_list}
 
-    def _field(self, old: ast.stmt | None, new: ast.stmt | None, scope: _Scope, what: str) -> None:
+    def _field(self, old: ast.stmt | None, new: ast.stmt | None, scope: Where, what: str) -> None:
         code, word = ("enum-members", "member") if scope.kind == "enum" else ("class-fields", "field")
         node = new or old
         assert node is not None
@@ -424,24 +279,24 @@ class _Differ:
         words = f"{word} {name} {what}: {scope.new_class.name} was made from its {word}s" + (
             f", and {scope.why}" if scope.why else ""
         )
-        self._say(code, _ERROR, scope, words, "restart, or keep it outside the class", old=old, new=new, name=name)
+        self.say(code, _ERROR, scope, words, "restart, or keep it outside the class", old=old, new=new, name=name)
 
-    def _annotation(self, old: ast.stmt | None, new: ast.stmt | None, scope: _Scope, what: str) -> None:
+    def _annotation(self, old: ast.stmt | None, new: ast.stmt | None, scope: Where, what: str) -> None:
         record = scope.new_class is not None and bool(nodes.RECORDS & set(map(nodes.last_name, scope.new_class.bases)))
         if scope.kind in ("fields", "model") and not (record and old is not None and new is not None):
             self._field(old, new, scope, what)
         else:
-            self._type_only(scope, old, new)
+            self.ledger.type_only(scope, old, new)
 
     # ------------------------------------------------------------ added
 
-    def _added_all(self, added: list[Item], removed: list[Item], scope: _Scope) -> None:
+    def _added_all(self, added: list[Item], removed: list[Item], scope: Where) -> None:
         statements: dict[int, list[Item]] = defaultdict(list)
         for item in added:
             gone = [r for r in removed if r.name and r.name == item.name and r.key[0] in _WORDS]
             if item.key[0] == "statement" and (changed := same_call(item, removed)) is not None:
                 removed.remove(changed)
-                say = {"typing": self._type_only, "main": self._main_block}.get(scope.block, self._statement)
+                say = {"typing": self.ledger.type_only, "main": self.ledger.main_block}.get(scope.block, self._statement)
                 say(scope, changed.node, item.node)
             elif (was := _rebound(item, gone, scope)) is not None:
                 removed.remove(was)
@@ -457,7 +312,7 @@ class _Differ:
         for group in statements.values():
             self._added_import(group, scope)
 
-    def _collides(self, item: Item, gone: list[Item], scope: _Scope) -> bool:
+    def _collides(self, item: Item, gone: list[Item], scope: Where) -> bool:
         """True if an added name meets one that was there."""
         if scope.block in ("typing", "main") or not item.name or item.key[0] in ("overload", "annotation", "statement", "block"):
             return False
@@ -466,7 +321,7 @@ class _Differ:
         accessor = item.key[0] == "def" and (item.key[2] in ("set", "del") or item.key[2].startswith("register"))
         return any(n in scope.bound for n in item.bound) and not accessor and not (item.key[0] == "import" and "." in item.name)
 
-    def _redefined(self, item: Item, gone: list[Item], scope: _Scope) -> None:
+    def _redefined(self, item: Item, gone: list[Item], scope: Where) -> None:
         was = next((g for g in gone if g.key[0] != "annotation"), None)
         name = item.name
         if was is not None and len(gone) == 1 and self._may_bind_anew(was, item, scope):
@@ -480,11 +335,11 @@ class _Differ:
             words = f"{name} was {_WORDS[was.key[0]]} and becomes {_WORDS[item.key[0]]}: who holds it keeps the old object"
         old = [g.node for g in gone]
         hint = "give the new one another name"
-        self._say("redefined", _ERROR, scope, words, hint, new=item.node, name=name, old=old[0] if old else None)
+        self.say("redefined", _ERROR, scope, words, hint, new=item.node, name=name, old=old[0] if old else None)
         for other in old[1:]:
-            self._say("redefined", _ERROR, scope, words, hint, old=other, name=name)
+            self.say("redefined", _ERROR, scope, words, hint, old=other, name=name)
 
-    def _may_bind_anew(self, was: Item, item: Item, scope: _Scope) -> bool:
+    def _may_bind_anew(self, was: Item, item: Item, scope: Where) -> bool:
         """True for one plain name that one statement makes on either side, and that the process can be asked for."""
         if scope.block or scope.kind or item.name in scope.often or "." in item.name or nodes.is_dunder(item.name):
             return False
@@ -493,13 +348,13 @@ class _Differ:
         plain = all(i.key[0] in _BINDERS and (i.key[0] != "def" or i.key[2] in ("", "get")) for i in (was, item))
         return plain and (not scope.classes or {was.key[0], item.key[0]} <= {"def", "value"})
 
-    def _bind_anew(self, was: Item, item: Item, scope: _Scope) -> None:
+    def _bind_anew(self, was: Item, item: Item, scope: Where) -> None:
         """A name that becomes something else: what it was stays with who else holds it."""
         kind = {"def": Kind.FUNCTION, "class": Kind.CLASS, "import": Kind.IMPORT, "value": Kind.VALUE}[item.key[0]]
         if kind is Kind.VALUE and not self.new.is_quiet(nodes.value_of(item.node)):
             why = f"{item.name} is computed when the module is imported, by calls that may do more: {nodes.head(item.node)}"
             hint = "assign it in a hotfix file, or restart"
-            self._say("value-changed", _ERROR, scope, why, hint, old=was.node, new=item.node, name=item.name)
+            self.say("value-changed", _ERROR, scope, why, hint, old=was.node, new=item.node, name=item.name)
             return
         texts = [
             f"{' ' * i.whole.col_offset}{ast.unparse(i.node)}\n" if i.key[0] == "import" else nodes.text(source, i.node)
@@ -507,84 +362,84 @@ class _Differ:
         ]
         decision = Decision("rebind", "builder", "another object takes the name, here and where the name was imported")
         names = (item.name,)
-        self._change(kind, item.name, was.whole, item.whole, scope, names=names, before=texts[0], text=texts[1], decision=decision)
+        self.change(kind, item.name, was.whole, item.whole, scope, names=names, before=texts[0], text=texts[1], decision=decision)
         here = was.key[0] in ("def", "class")
         origin = ast.unparse(item.node) if item.key[0] == "import" else _WORDS[item.key[0]]
         words = f"{item.name} was {_WORDS[was.key[0]]} and becomes {origin}: the name is bound anew, here and where it was imported"
         words += "; who holds the old one otherwise keeps it" if here else ""
         hint = "see who holds it: a callback, an object of the old class" if here else ""
-        self._say("rebound", _WARNING if here else _NOTE, scope, words, hint, name=item.name, place=item.whole)
+        self.say("rebound", _WARNING if here else _NOTE, scope, words, hint, name=item.name, place=item.whole)
 
-    def _added(self, item: Item, scope: _Scope) -> None:
+    def _added(self, item: Item, scope: Where) -> None:
         node, kind = item.node, item.key[0]
         if scope.block == "typing" or kind in ("overload", "typing"):
-            self._type_only(scope, None, node)
+            self.ledger.type_only(scope, None, node)
         elif scope.block == "main":
-            self._main_block(scope, None, node)
+            self.ledger.main_block(scope, None, node)
         elif kind == "annotation":
             self._annotation(None, node, scope, "is added")
         elif kind in ("block", "statement") or not item.is_simple:
             self._statement(scope, None, node)
         elif scope.block:
             words = f"{item.name} is added in a block that runs under a condition: whether it ran can't be seen"
-            self._say("conditional-added", _ERROR, scope, words, "define it at the top level", new=node, name=item.name)
+            self.say("conditional-added", _ERROR, scope, words, "define it at the top level", new=node, name=item.name)
         elif isinstance(node, FunctionNode):
             self._added_function(node, item, scope)
         elif isinstance(node, ast.ClassDef):
-            self._change(Kind.CLASS, node.name, None, node, scope, names=(node.name,))
+            self.change(Kind.CLASS, node.name, None, node, scope, names=(node.name,))
         else:
             self._added_value(node, item, scope)
 
-    def _added_function(self, node: FunctionNode, item: Item, scope: _Scope) -> None:
+    def _added_function(self, node: FunctionNode, item: Item, scope: Where) -> None:
         name = node.name
         bound = nodes.bound_names(scope.new_class.body) if scope.new_class is not None else frozenset()
         if "abstractmethod" in nodes.decorators(node):
             words = f"abstract {name} is added: objects that exist may lack it, and no more are made of classes that do"
             hint = "give it to its subclasses in the same patch"
-            self._say("abstract-added", _WARNING, scope, words, hint, name=name, place=node)
+            self.say("abstract-added", _WARNING, scope, words, hint, name=name, place=node)
         if scope.shape is not None and scope.shape.differs and name in scope.shape.made:
-            self._change(Kind.FUNCTION, name, None, node, scope, slot=nodes.slot(node), names=(name,), expect=Expect.LIVE)
+            self.change(Kind.FUNCTION, name, None, node, scope, slot=nodes.slot(node), names=(name,), expect=Expect.LIVE)
         elif name == "__eq__" and scope.new_class is not None and not {"__hash__"} & (bound | scope.bound):
             indent, text = " " * node.col_offset, "__hash__ = None"
             decision = Decision("class-default", "builder", "what a class that has __eq__ alone is made with")
-            self._change(Kind.FUNCTION, name, None, node, scope, names=(name,))
+            self.change(Kind.FUNCTION, name, None, node, scope, names=(name,))
             if scope.shape is None:
                 names = ("__hash__",)
-                self._change(Kind.VALUE, "__hash__", None, node, scope, names=names, text=f"{indent}{text}\n", decision=decision)
-                self._say("hash-changed", _WARNING, scope, *shapes.UNHASHABLE, name=name, place=node)
+                self.change(Kind.VALUE, "__hash__", None, node, scope, names=names, text=f"{indent}{text}\n", decision=decision)
+                self.say("hash-changed", _WARNING, scope, *shapes.UNHASHABLE, name=name, place=node)
         elif name == "__eq__" and scope.new_class is not None and "__hash__" not in bound:
             words = "__eq__ without __hash__ makes objects unhashable, and those that exist may sit in sets and dicts"
-            self._say("hash-changed", _ERROR, scope, words, "define __hash__ as well, or restart", new=node, name=name)
+            self.say("hash-changed", _ERROR, scope, words, "define __hash__ as well, or restart", new=node, name=name)
         elif name in _AT_CREATION and scope.classes:
             words = f"{name} is added to a class that exists: it counts when classes and objects are made"
-            self._say("class-shape", _ERROR, scope, words, "restart", new=node, name=name)
+            self.say("class-shape", _ERROR, scope, words, "restart", new=node, name=name)
         else:
-            self._change(Kind.FUNCTION, name, None, node, scope, slot=nodes.slot(node), nth=item.nth, names=(name,))
+            self.change(Kind.FUNCTION, name, None, node, scope, slot=nodes.slot(node), nth=item.nth, names=(name,))
 
-    def _added_import(self, group: list[Item], scope: _Scope) -> None:
+    def _added_import(self, group: list[Item], scope: Where) -> None:
         """Names that an import adds: as it stands if all of them are new, else an import of just those."""
         whole = group[0].whole
         assert isinstance(whole, ast.Import | ast.ImportFrom)
         if group[0].name == "*":
             hint = "import the names that are needed"
-            self._say("star-import-added", _ERROR, scope, "which names a star import binds isn't in the source", hint, new=whole)
+            self.say("star-import-added", _ERROR, scope, "which names a star import binds isn't in the source", hint, new=whole)
         elif len(group) == len(whole.names):
             names = tuple(self._import_name(i, scope) for i in group)
-            self._change(Kind.IMPORT, group[0].name, None, whole, scope, names=names)
+            self.change(Kind.IMPORT, group[0].name, None, whole, scope, names=names)
         else:
             for item in group:
                 text = f"{' ' * whole.col_offset}{ast.unparse(item.node)}\n"
-                self._change(Kind.IMPORT, item.name, None, whole, scope, names=(self._import_name(item, scope),), text=text)
+                self.change(Kind.IMPORT, item.name, None, whole, scope, names=(self._import_name(item, scope),), text=text)
 
-    def _import_name(self, item: Item, scope: _Scope) -> str:
+    def _import_name(self, item: Item, scope: Where) -> str:
         """What the import binds; for ``import a.b`` where ``a`` is there already: the submodule, which is what is new."""
         return item.name if item.bound[0] in scope.bound else item.bound[0]
 
-    def _added_value(self, node: ast.stmt, item: Item, scope: _Scope) -> None:
+    def _added_value(self, node: ast.stmt, item: Item, scope: Where) -> None:
         name = item.name
         if name == "__slots__" and scope.classes:
             hint = "restart: objects that exist have a dict"
-            self._say("slots-changed", _ERROR, scope, "__slots__ are added", hint, new=node, name=name)
+            self.say("slots-changed", _ERROR, scope, "__slots__ are added", hint, new=node, name=name)
         elif nodes.is_field(node, scope.kind):
             self._field(None, node, scope, "is added")
         elif "." in name:
@@ -592,36 +447,36 @@ class _Differ:
             if scope.classes or first in scope.bound or first not in self._plain_functions():
                 self._statement(scope, None, node)
             else:  # an attribute of a function that is added too
-                self._change(Kind.VALUE, name, None, node, scope, names=(name,))
+                self.change(Kind.VALUE, name, None, node, scope, names=(name,))
         elif scope.classes and nodes.is_dunder(name) and name not in ("__doc__", "__hash__", "__repr__", "__str__", "__call__"):
             words = f"{name} is added to a class that exists: it counts when the class is made"
-            self._say("class-shape", _ERROR, scope, words, "restart", new=node, name=name)
+            self.say("class-shape", _ERROR, scope, words, "restart", new=node, name=name)
         else:
-            self._change(Kind.VALUE, name, None, node, scope, names=nodes.target_names(node))
+            self.change(Kind.VALUE, name, None, node, scope, names=nodes.target_names(node))
 
     # ------------------------------------------------------------ removed
 
-    def _removed(self, item: Item, scope: _Scope) -> None:
+    def _removed(self, item: Item, scope: Where) -> None:
         node, kind, name = item.node, item.key[0], item.name
         if (table := nodes.filled(node)) and self._may_be_filled(table, scope):
-            self.out.filled.append((scope.classes, table))
+            self.ledger.out.filled.append((scope.classes, table))
         elif scope.block == "typing" or kind in ("overload", "typing"):
-            self._type_only(scope, node, None)
+            self.ledger.type_only(scope, node, None)
         elif scope.block == "main":
-            self._main_block(scope, node, None)
+            self.ledger.main_block(scope, node, None)
         elif kind == "annotation":
             self._annotation(node, None, scope, "is removed")
         elif kind == "import":
-            self._say("removed-kept", _NOTE, scope, f"import of {name} is removed; the name stays", old=node, name=name)
+            self.say("removed-kept", _NOTE, scope, f"import of {name} is removed; the name stays", old=node, name=name)
         elif kind in ("block", "statement") and (names := self._left_by(node, scope)):
             words = f"a block that makes {', '.join(names)} is removed; what it has made stays in the process"
             hint = "nothing to do, unless something looks for it"
-            self._say("removed-kept", _WARNING, scope, words, hint, old=node, name=", ".join(names))
+            self.say("removed-kept", _WARNING, scope, words, hint, old=node, name=", ".join(names))
         elif kind in ("block", "statement"):
             self._statement(scope, node, None)
         elif name == "__slots__" and scope.classes:
             hint = "restart: objects that exist have no dict"
-            self._say("slots-changed", _ERROR, scope, "__slots__ are removed", hint, old=node, name=name)
+            self.say("slots-changed", _ERROR, scope, "__slots__ are removed", hint, old=node, name=name)
         elif nodes.is_field(node, scope.kind):
             self._field(node, None, scope, "is removed")
         elif scope.shape is not None and shapes.generated_now(scope.shape, item):
@@ -629,18 +484,18 @@ class _Differ:
         elif self._may_go(item, scope):
             decision = Decision("remove", "builder", "what it hides in the class's bases is what the new source means")
             what, text = Kind.FUNCTION if kind == "def" else Kind.VALUE, nodes.text(self.old, node)
-            self._change(what, name, node, node, scope, names=(name,), text=text, decision=decision)
+            self.change(what, name, node, node, scope, names=(name,), text=text, decision=decision)
             words = f"{name} is removed, and goes if the class inherits one; else it stays"
-            self._say("removed", _NOTE, scope, words, old=node, name=name)
+            self.say("removed", _NOTE, scope, words, old=node, name=name)
         else:
             inherited = scope.new_class is not None and bool(scope.new_class.bases)
             words = f"{name} is removed; it stays in the process" + (", and hides what the class inherits" if inherited else "")
-            self._say("removed-kept", _WARNING, scope, words, "nothing to do, unless something looks for it", old=node, name=name)
+            self.say("removed-kept", _WARNING, scope, words, "nothing to do, unless something looks for it", old=node, name=name)
 
-    def _left_by(self, node: ast.stmt, scope: _Scope) -> list[str]:
+    def _left_by(self, node: ast.stmt, scope: Where) -> list[str]:
         return left_by(self.old, self.new, node) if not scope.classes and not scope.block else []
 
-    def _may_go(self, item: Item, scope: _Scope) -> bool:
+    def _may_go(self, item: Item, scope: Where) -> bool:
         """True for what a class may inherit instead: one plain method, or one plain name."""
         if scope.new_class is None or not scope.new_class.bases or scope.block or item.name in scope.often or not item.is_single:
             return False
@@ -649,43 +504,31 @@ class _Differ:
         node = item.node
         return item.key[0] == "value" or (isinstance(node, FunctionNode) and not item.key[2] and not node.decorator_list)
 
-    # ------------------------------------------------------------ ways out
+    # ------------------------------------------------------------ statements
 
-    def _type_only(self, scope: _Scope, old: ast.stmt | None, new: ast.stmt | None) -> None:
-        node = new if new is not None else old
-        assert node is not None
-        words = "matters to type checkers only; it isn't carried"
-        self._say("type-only", _NOTE, scope, words, old=old, new=new, name=nodes.target_name(node))
-
-    def _main_block(self, scope: _Scope, old: ast.stmt | None, new: ast.stmt | None) -> None:
-        node = new if new is not None else old
-        assert node is not None
-        words = f"runs only when the file is started as a program, which is over: {nodes.head(node)}"
-        self._say("main-block", _WARNING, scope, words, "it counts from the next start on", old=old, new=new)
-
-    def _statement(self, scope: _Scope, old: ast.stmt | None, new: ast.stmt | None) -> None:
+    def _statement(self, scope: Where, old: ast.stmt | None, new: ast.stmt | None) -> None:
         node = new if new is not None else old
         assert node is not None
         if (table := nodes.filled(node)) and self._may_be_filled(table, scope):
-            self.out.filled.append((scope.classes, table))
+            self.ledger.out.filled.append((scope.classes, table))
             return
         key = f"{self.new.module}: {nodes.head(node)}"
-        chosen = self._chosen("top-level-statement", key, new, old)
+        chosen = self.ledger.chosen("top-level-statement", key, new, old)
         if chosen is None and old is None and new is not None and self._only_binds(new, scope):
             chosen = Decision("evaluate", "builder", "makes new names and does nothing else")
         if chosen is not None and chosen.rule != "skip" and new is not None and not scope.classes and not scope.block:
-            self._change(Kind.STATEMENT, f"<line {new.lineno}>", None, new, scope, decision=chosen)
+            self.change(Kind.STATEMENT, f"<line {new.lineno}>", None, new, scope, decision=chosen)
             if chosen.by == "person":
-                self._decided(scope, chosen, old, None, f"is run once, at apply: {nodes.head(new)}", new)
+                self.decided(scope, chosen, old, None, f"is run once, at apply: {nodes.head(new)}", new)
             return
         if chosen is not None and chosen.rule == "skip":
-            self._decided(scope, chosen, old, new, f"isn't run in the process: {nodes.head(node)}")
+            self.decided(scope, chosen, old, new, f"isn't run in the process: {nodes.head(node)}")
             return
         ran = "runs when the module is imported, and isn't run again" if new is not None else "is removed, and has run"
         hint = f"decide ({FILE}: `{key} = run-once` or `skip`), do it in a hotfix file, or restart"
-        self._say("top-level-statement", _ERROR, scope, f"{ran}: {nodes.head(node)}", hint, old=old, new=new)
+        self.say("top-level-statement", _ERROR, scope, f"{ran}: {nodes.head(node)}", hint, old=old, new=new)
 
-    def _may_be_filled(self, name: str, scope: _Scope) -> bool:
+    def _may_be_filled(self, name: str, scope: Where) -> bool:
         """True if a table is made once in this scope, on both sides, and all that fills it only makes values."""
         if scope.block:
             return False
@@ -693,22 +536,7 @@ class _Differ:
         new = scope.new_class.body if scope.new_class is not None else self.new.tree.body
         return can_be_filled(self.old, old, name) and can_be_filled(self.new, new, name)
 
-    def _chosen(self, code: str, key: str, new: ast.stmt | None, old: ast.stmt | None) -> Decision | None:
-        source, node = (self.new, new) if new is not None else (self.old, old)
-        assert node is not None
-        try:
-            return self.decisions.choose(code, key, source, node)
-        except Refused as error:
-            self.out.findings.append(Finding.of(error))
-            return None
-
-    def _decided(
-        self, scope: _Scope, chosen: Decision, old: ast.stmt | None, new: ast.stmt | None, words: str, place: ast.stmt | None = None
-    ) -> None:
-        why = f" ({chosen.why})" if chosen.why else ""
-        self._say("decided", _NOTE, scope, f"{chosen.rule}: {words}{why}", old=old, new=new, place=place)
-
-    def _only_binds(self, node: ast.stmt, scope: _Scope) -> bool:
+    def _only_binds(self, node: ast.stmt, scope: Where) -> bool:
         """True for an ``if`` or ``try`` at the top level that only makes names which weren't there."""
         if scope.classes or scope.block or not isinstance(node, ast.If | ast.Try):
             return False
@@ -728,63 +556,6 @@ class _Differ:
                 return False
         return True
 
-    def _change(
-        self,
-        kind: Kind,
-        name: str,
-        old: ast.stmt | None,
-        new: ast.stmt,
-        scope: _Scope,
-        *,
-        slot: str = "",
-        nth: int = 0,
-        names: tuple[str, ...] = (),
-        before: str = "",
-        text: str = "",
-        decision: Decision | None = None,
-        expect: Expect | None = None,
-    ) -> None:
-        target = Target(self.new.module, scope.dotted(name) if name else ".".join(scope.classes), self.new.path, slot, nth)
-        around = Scope(
-            scope.classes,
-            self.old.future_flags if old is not None else 0,
-            self.new.future_flags,
-            nodes.first_line(old) if old is not None else 0,
-            nodes.first_line(new),
-            nodes.reads_through(self.old, old) if old is not None else (),
-            nodes.reads_through(self.new, new),
-        )
-        was = (before or nodes.text(self.old, old)) if old is not None else None
-        expect = expect or (Expect.SOURCE if old is not None else Expect.ABSENT)
-        change = Change(0, kind, target, was, text or nodes.text(self.new, new), around, expect, names, decision=decision)
-        self.out.changes.append(change)
-
-    def _say(
-        self,
-        code: str,
-        severity: Severity,
-        scope: _Scope,
-        message: str,
-        hint: str = "",
-        *,
-        old: ast.stmt | None = None,
-        new: ast.stmt | None = None,
-        name: str = "",
-        place: ast.stmt | None = None,
-    ) -> None:
-        source, node = (self.new, place or new) if new or place else (self.old, old)
-        evidence = {"place": f"{source.path}:{nodes.first_line(node)}" if node is not None else source.path}
-        evidence |= {side: nodes.lines_of(n) for side, n in (("old", old), ("new", new)) if n is not None}
-        if name:
-            evidence["alias" if isinstance(node, ast.Import | ast.ImportFrom) else "name"] = name
-            target = f"{source.module}:{scope.dotted(name)}"
-        else:
-            target = evidence["place"]
-        for one in (new, old):
-            if isinstance(one, ast.Import | ast.ImportFrom) and len(one.names) == 1:  # the one name, not the whole line
-                evidence.setdefault("alias", one.names[0].asname or one.names[0].name)
-        self.out.findings.append(Finding(code, severity, target, message, hint, evidence))
-
 
 def rule_for(old: ast.stmt, new: ast.stmt, classes: tuple[str, ...]) -> Decision | None:
     """What becomes of a changed value; None: both sides spell it out, and it's held against the live one as it is."""
@@ -798,7 +569,7 @@ def rule_for(old: ast.stmt, new: ast.stmt, classes: tuple[str, ...]) -> Decision
     return Decision("evaluate", "builder", "worked out once, at apply, in the module's namespace")
 
 
-def _rebound(item: Item, gone: Sequence[Item], scope: _Scope) -> Item | None:
+def _rebound(item: Item, gone: Sequence[Item], scope: Where) -> Item | None:
     """The one definition that a method, property, class or static method was, if it becomes another of these."""
     if scope.classes and not scope.block and len(gone) == 1 and gone[0].key[0] == item.key[0] == "def":
         if {gone[0].key[2], item.key[2]} == {"", "get"} and item.name not in scope.often:

@@ -1,7 +1,7 @@
 """
 Enumerations: whether their members can be made once more on the side, which of them may get other values, who reads them whole.
 
-Pure questions about syntax trees; diff.py asks what becomes of a class, ripple.py who has to be worked out again with it.
+Pure questions about syntax trees; classes.py asks what becomes of a class, ripple.py who has to be worked out again with it.
 """
 
 from __future__ import annotations
