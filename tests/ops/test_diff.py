@@ -275,6 +275,28 @@ def test_what_a_class_was_made_from_is_left_out(made, old: str, new: str, code: 
     assert [f"{f.code} {f.target}" for f in patch.left_out] == [code]
 
 
+BASE = """from enum import Enum, auto
+def spelled(name): return name.lower()
+class Base(Enum):
+    def _generate_next_value_(name, start, count, last): return spelled(name)
+class E(Base):
+    A = auto()
+"""
+
+
+@pytest.mark.parametrize("change", [("spelled(name)\n", "spelled(name[:1])\n"), ("name.lower()", "name.upper()")])
+def test_members_that_a_changed_base_would_make(made, change: tuple[str, str]) -> None:
+    """They would be made with the base's live code: the old one.  Its method, or what that calls; from another module too."""
+    add = ("    A = auto()\n", "    A = auto()\n    B = auto()\n")
+    assert [f.code for f in made(BASE, BASE.replace(*add)).left_out] == []
+    assert [f.code for f in made(BASE, BASE.replace(*change)).left_out] == []
+    assert said(made(BASE, BASE.replace(*add).replace(*change))) == ["enum-members m:E.B"]
+    home, rest = BASE.split("class E")
+    old = {"base.py": home, "m.py": f"from enum import auto\nfrom base import Base\nclass E{rest}"}
+    new = {"base.py": home.replace(*change), "m.py": old["m.py"].replace(*add)}
+    assert [f"{f.code} {f.target}" for f in made(old, new).left_out] == ["enum-members m:E.B"]
+
+
 @pytest.mark.parametrize("read", ["getattr(self, 'n', 0)", "self.n if hasattr(self, 'n') else 0"])
 def test_attribute_that_is_asked_for_first_is_fine(made, read: str) -> None:
     """Objects that exist lack it, and the method knows."""

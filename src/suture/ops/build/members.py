@@ -72,6 +72,11 @@ def why_not(old: Source, new: Source, before: ast.ClassDef, after: ast.ClassDef)
             loud = next((name for quiet, name in tree.quiet.makers(source, node, _KNOWN_BASES) if not quiet), "")
             if loud:
                 return f"{loud} may do more than to make a value, and would run once more"
+    was, now = (
+        [tree.quiet.inherited_makers(source, node) for tree in source.trees] for source, node in ((old, before), (new, after))
+    )
+    if was != now:
+        return "what makes its members in a base of it changes in the same patch, and they would be made with what is live"
     return ""
 
 

@@ -123,6 +123,20 @@ class Quiet:
                     found.append((other[0], other[1]))
         return found, unknown
 
+    def inherited_makers(self, source: Source, cls: ast.ClassDef) -> frozenset[str]:
+        """Text of what runs of a class's bases when it, or an object of it, is made: their methods, and all that these call."""
+        todo: list[_Defined] = []
+        for home, base in self.family(source, cls)[0][1:]:
+            todo += ((home, n) for n in base.body if isinstance(n, ast.FunctionDef) and n.name in _RUN_BY_CLASS)
+        seen: set[ast.AST] = set()
+        while todo:
+            home, node = todo.pop()
+            if node not in seen:
+                seen.add(node)
+                found = (self._defined(home, name) for name in _needs(node, home.imported) if name)
+                todo += ((f[0], f[1]) for f in found if f is not None)
+        return frozenset(map(ast.dump, seen))
+
     # ------------------------------------------------------------ what a name is
 
     def _defined(self, source: Source, name: str, depth: int = 0) -> _Defined | None:
