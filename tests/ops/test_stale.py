@@ -185,6 +185,12 @@ def test_names_are_followed_in_packages(made) -> None:
         ("class A:\n    def __enter__(self): return 1\nwith A() as x:\n    pass\n", ["m.py:3"]),
         ("class A:\n    def __init_subclass__(cls): return 1\nclass B(A):\n    pass\n", ["m:B"]),
         ("class M(type):\n    def __new__(m, *a): return 1\nclass B(metaclass=M):\n    pass\n", ["m:B"]),
+        ("class D:\n    def __set_name__(self, o, n): return 1\nclass B:\n    x = D()\n", ["m:B"]),
+        (
+            "class D:\n    def __set_name__(self, o, n): return 1\nclass E(D): pass\nclass B:\n    @E\n    def x(self): pass\n",
+            ["m:B"],
+        ),
+        ("class D:\n    def __set_name__(self, o, n): return 1\nclass B:\n    x = [D()]\n", []),
         ("import enum\nclass E(enum.Enum):\n    a = 1\n    def __init__(self, v): return 1\n", ["m:E"]),
         ("def g():\n    return 1\n@dataclass\nclass A:\n    x: int = field(default_factory=g)\nX = A()\n", ["m:X"]),
         ("class A:\n    def fill(self): return 1\ndef h(a: A):\n    return a.fill()\nX = h(Z)\n", ["m:X"]),

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import ast
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from suture.engine import census, frames, versions
 from suture.engine.computing import tied
-from suture.engine.facts import Definition, fingerprint, lines_of
+from suture.engine.facts import PLAIN, Definition, fingerprint, lines_of
+from suture.engine.frames import qualname_of
 from suture.engine.outside import Marks, marks_of, outside
 from suture.engine.pace import Pace
 from suture.engine.plan import Work, cross_calls, is_tied
 from suture.engine.stage import Context, clear_caches, order
-from suture.engine.swap import CLEARS_VERSION, Quiet, Via
+from suture.engine.swap import ABSENT, CLEARS_VERSION, Entry, Quiet, Via
 from suture.patch import Finding, Kind, Patch, Severity
 from suture.report import Process, Report, Row, State
 
@@ -60,8 +61,18 @@ class Accounting(Context):
         self._say_who_stays()
         strays = _Strays(self.old)
         self.pace.rest()
-        self.held = census.holders([s.function for w in self.works for s in w.sites], self.pace, others=strays.look)
+        gone = _Gone(self.applied.undo.entries[self.first :], self.pace)
+        functions = [s.function for w in self.works for s in w.sites]
+        # An object may hold a value in an attribute; of functions, which are the same as before, only modules are asked.
+        self.held = census.holders(
+            functions, self.pace, instances=bool(gone.names), others=strays.look, watched=gone.names, met=gone.meet
+        )
         self.pace.rest()
+        for path, name in gone.found:
+            words = f"holds the value that {name} had: another has taken its place"
+            self.find(
+                Finding("stays-old", Severity.WARNING, path, words, hint="set it there in a hotfix file, if it's to change too")
+            )
         for path, code in strays.found:
             self.find(
                 Finding(
@@ -206,6 +217,48 @@ class _Strays:
         old = self._old.get(_place(code))
         if old is not None and len(self.found) < self.MOST and (old is code or fingerprint(old) == fingerprint(code)):
             self.found.append((path, getattr(code, "co_qualname", code.co_name)))
+
+
+class _Gone:
+    """
+    Values that others have taken the place of, and who holds them still.
+
+    Functions and classes are changed in place, or what becomes of them is told elsewhere; constants are the same for everybody.
+
+    Attributes:
+        names: What they were called, by their id.
+        found: (path, name), the first of them.
+    """
+
+    MOST = 10
+
+    def __init__(self, entries: Sequence[Entry], rest: Callable[[], None]) -> None:
+        self.names: dict[int, str] = {}
+        self.found: list[tuple[str, str]] = []
+        self._kept: list[object] = []
+        for entry in entries:
+            name, old, owner = entry.store.name, entry.old, entry.store.owner
+            plain = entry.store.via in (Via.SETITEM, Via.TYPE_SETATTR) and type(name) is str and name[:2] != "__"
+            if plain and old is not ABSENT and old is not entry.store.new and not _is_constant(old):
+                here = owner.get("__name__", "") if type(owner) is dict else qualname_of(owner) if isinstance(owner, type) else ""
+                self.names[id(old)] = f"{here}{':' if type(owner) is dict else '.'}{name}" if here else name
+                self._kept.append(old)  # its id is its own for as long
+            rest()
+
+    def meet(self, path: str, thing: object) -> None:
+        """Note a place."""
+        if len(self.found) < self.MOST:
+            self.found.append((path, self.names[id(thing)]))
+
+
+_TOLD_ELSEWHERE = (types.FunctionType, types.CodeType, types.ModuleType, types.BuiltinFunctionType, type, staticmethod, classmethod)
+
+
+def _is_constant(value: object) -> bool:
+    """True for what the compiler may share, and for what isn't a value of data."""
+    if isinstance(value, tuple | frozenset) and type(value) in (tuple, frozenset):
+        return all(map(_is_constant, value))
+    return type(value) in PLAIN or isinstance(value, (*_TOLD_ELSEWHERE, property))
 
 
 def _place(code: types.CodeType) -> tuple[str, str, int]:

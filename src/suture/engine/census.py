@@ -5,7 +5,7 @@ Afterwards: what holds what was changed.  In slices, off the critical path; the 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from suture.engine.walk import LIMIT, module_roots, walk
 
@@ -22,6 +22,8 @@ def holders(
     limit: int = LIMIT,
     skipped: list[str] | None = None,
     others: Callable[[str, types.FunctionType], None] = lambda path, function: None,
+    watched: Container[int] = (),
+    met: Callable[[str, object], None] = lambda path, thing: None,
 ) -> dict[int, tuple[int, list[str]]]:
     """
     Where each function object is held, as far as the structural walk sees.
@@ -36,6 +38,8 @@ def holders(
         limit: Objects looked at, at the most.
         skipped: Filled with what wasn't looked at, by path.
         others: Called with every other function on the way.
+        watched: Ids of objects that aren't functions, and are looked for too.
+        met: Called for each place that holds one.
 
     Returns:
         (number of places, the first of them by path) by id of the function.
@@ -44,9 +48,10 @@ def holders(
     for function in functions:
         found[id(function)] = (0, [])
         rest()
-    if not found:
+    if not found and not watched:
         return found
-    for path, function in walk(module_roots(), rest=rest, instances=instances, limit=limit, skipped=skipped):
+    roots = module_roots()
+    for path, function in walk(roots, rest=rest, instances=instances, limit=limit, skipped=skipped, watched=watched, met=met):
         if id(function) in found:
             count, places = found[id(function)]
             if len(places) < MAX_PLACES:

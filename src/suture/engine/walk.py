@@ -17,7 +17,7 @@ import gc
 import itertools
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from suture.engine.frames import attributes, class_space, lineage, locals_of, ours, references, space_of, stacks, thread_names
@@ -115,6 +115,12 @@ class _Seen:
                 rest()
 
 
+def _is_our_type(kind: type) -> bool:
+    """True for what only suture makes: it holds what the program has let go."""
+    module = class_space(kind).get("__module__")
+    return type(module) is str and module.partition(".")[0] in _OUR_MODULES
+
+
 class _Kinds:
     """Which types of objects lead on to others, told once a type; the rest need not be remembered."""
 
@@ -127,7 +133,8 @@ class _Kinds:
         kind = type(thing)
         known = self._known.get(id(kind))
         if known is None:
-            known = self._known[id(kind)] = (kind, self._instances or issubclass(kind, _CONTAINERS))
+            leads = issubclass(kind, _CONTAINERS) or (self._instances and not _is_our_type(kind))
+            known = self._known[id(kind)] = (kind, leads)
         if not known[1]:
             return False
         short = kind is tuple and len(thing) <= _PART  # type: ignore[arg-type]
@@ -141,6 +148,8 @@ def walk(
     instances: bool = False,
     limit: int = LIMIT,
     skipped: list[str] | None = None,
+    watched: Container[int] = (),
+    met: Callable[[str, object], None] = lambda path, thing: None,
 ) -> Iterator[tuple[str, types.FunctionType]]:
     """
     Functions reachable from *roots*.
@@ -151,6 +160,8 @@ def walk(
         instances: Look into instances of any type too.
         limit: Objects looked at, at the most.
         skipped: Filled with the paths of what wasn't looked at: too large, or written to all the time.
+        watched: Ids of other objects that are looked for; none that is plain data.
+        met: Called for each place that holds one of them.
 
     Yields:
         (path, function), once for each place that holds it; what a function holds is looked at once.
@@ -184,6 +195,10 @@ def walk(
                     continue
                 if type(child) is types.FunctionType:
                     yield path + step, child
+                elif id(child) in watched:
+                    if step == "[?]":
+                        step = next((s for s, v in _named(here, path, left_out, rest) if v is child), step)
+                    met(path + step, child)
                 if kinds.lead_on(child) and seen.add(child):
                     above.append(path)
                     steps.append(step)

@@ -423,7 +423,7 @@ class Calls:
                         yield from self.runs(made)
 
     def class_made(self, cls: Class) -> Iterator[Function]:
-        """Functions of its ancestors and its metaclass that a class statement runs, and those that make members of an enum."""
+        """What a class statement runs: of its ancestors, its metaclass and its attributes, and what makes members of an enum."""
         family = self.mro(cls)
         for owner in family[1:]:
             for node in owner.node.body:
@@ -438,6 +438,19 @@ class Calls:
         if any(nodes.last_name(b) in nodes.ENUMS for c in family for b in c.node.bases):
             if any(isinstance(n, ast.Assign) for n in cls.node.body):
                 yield from (f for name in _MAKERS[:2] for f in self.special(Object(cls), name))
+        yield from self._told_their_names(cls)
+
+    def _told_their_names(self, cls: Class) -> Iterator[Function]:
+        """``__set_name__`` of the objects that a class body puts under a name: by assignment, or around a function."""
+        frame = self.class_body(cls)
+        for node in cls.node.body:
+            made: list[Value] = []
+            if (value := nodes.value_of(node)) is not None:
+                made += self.values(value, frame)
+            for decorator in getattr(node, "decorator_list", ()):
+                made += (Object(v) if isinstance(v, Class) else v for v in self.values(decorator, frame))
+            for one in made:
+                yield from self.special(one, "__set_name__")
 
     def called(self, parts: Iterable[ast.AST], frame: Frame) -> Iterator[Function]:
         """Functions that these statements or expressions call when they run."""
